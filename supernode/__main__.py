@@ -1,0 +1,6 @@
+"""``python -m supernode``."""
+
+from supernode.cli import main
+
+if __name__ == "__main__":
+    main()

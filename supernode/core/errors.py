@@ -1,0 +1,56 @@
+"""What can be wrong with a command. Raised before anything changes; ``api`` knows the HTTP side."""
+
+from supernode.core.reasons import Reason
+
+
+class DomainError(Exception):
+    """A command that cannot be carried out; nothing has changed."""
+
+
+class NotFound(DomainError):
+    """The command names something that does not exist.
+
+    Args:
+        kind: what was looked for: ``task``, ``peer`` or ``client``.
+        name: under which ID.
+    """
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"no such {kind}: {name[:256]}")
+        self.kind = kind
+        self.name = name
+
+
+class BadField(DomainError):
+    """A value cannot be used.
+
+    Args:
+        field: its name as the client spelled it, with a path such as ``reports[3].pieceRange``.
+        problem: what is wrong with it.
+    """
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class TaskConflict(DomainError):
+    """A task of this ID exists for another file or with another digest."""
+
+
+class TaskEnded(DomainError):
+    """The task has failed; there is nothing to wait for.
+
+    Args:
+        reason: why it failed.
+        detail: what exactly was seen, free of secrets.
+    """
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason.text}: {detail}" if detail else reason.text)
+        self.reason = reason
+
+
+class InvariantError(AssertionError):
+    """The core contradicts itself: a defect. Never caught below the daemon."""

@@ -1,0 +1,62 @@
+"""Identity: which URL is which task, which machine is which peer.
+
+Task IDs are computed exactly as Dragonfly v1 does, so that every client, whatever its dialect,
+meets in the same swarm. Peer IDs are stable: the same host name, address and port is the same peer.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import NewType
+
+TaskId = NewType("TaskId", str)
+PeerId = NewType("PeerId", str)
+ClientId = NewType("ClientId", str)
+"""One download by one peer; chosen by the client."""
+
+_TASK_KEY = ">I$pg-~AS~sP'rqu_`Oh&lz#9]\"=;nE%"
+_TASK_ID = re.compile(r"[0-9a-f]{64}")
+
+
+def task_url(raw_url: str, filters: Iterable[str]) -> str:
+    """Return ``raw_url`` without the query parameters named in ``filters``.
+
+    Case-sensitive and without decoding, as v1: a fragment counts as part of the last value.
+    """
+    drop = frozenset(filters)
+    base, mark, query = raw_url.partition("?")
+    if not drop or not mark or not query.strip():
+        return raw_url
+    kept = [part for part in query.split("&") if part.partition("=")[0] not in drop]
+    return f"{base}?{'&'.join(kept)}" if kept else base
+
+
+def task_id(url: str, *, md5: str = "", identifier: str = "", byte_range: str | None = None) -> TaskId:
+    """Return the ID of the task that downloads ``url`` (already filtered).
+
+    ``md5`` beats ``identifier``; one that is blank counts as absent. ``byte_range`` is the value of
+    the origin header ``Range`` if the request carries one.
+    """
+    sign = md5 if md5.strip() else identifier if identifier.strip() else ""
+    text = f"{_TASK_KEY}{url}{sign}{byte_range or ''}{_TASK_KEY}"
+    return TaskId(hashlib.sha256(text.encode()).hexdigest())
+
+
+def is_task_id(text: str) -> bool:
+    """Tell whether ``text`` has the form of a task ID, and so is safe as a file name."""
+    return _TASK_ID.fullmatch(text) is not None
+
+
+def peer_id(host_name: str, ip: str, port: int) -> PeerId:
+    """Return the ID of the peer at this address; a host name and an address are safe in a URL."""
+    return PeerId(f"{host_name}-{ip}-{port}")
+
+
+def seed_id(advertise_ip: str, task: TaskId) -> str:
+    """Return the name under which the supernode itself is the holder of a task's pieces."""
+    return f"cdnnode:{advertise_ip}~{task}"
+
+
+def download_path(task: TaskId) -> str:
+    """Return the path on the data port that serves a task's pieces."""
+    return f"/download/{task[:3]}/{task}"

@@ -1,0 +1,57 @@
+"""Every reason why something did not work out: its code, what it means, who can act.
+
+The one list. Answers, events, logs and the README's fault table all draw on it.
+"""
+
+from enum import Enum
+
+
+class Actor(Enum):
+    """Who can do something about it."""
+
+    ORIGIN = "origin"
+    CLIENT = "client"
+    OPERATOR = "operator"
+    NOBODY = "nobody"
+
+
+class Reason(Enum):
+    """Why a task, a download or a lease ended without success."""
+
+    # The origin did not deliver.
+    ORIGIN_DNS = ("origin_dns", "the origin's name does not resolve", Actor.ORIGIN)
+    ORIGIN_REFUSED = ("origin_refused", "the origin refused the connection", Actor.ORIGIN)
+    ORIGIN_TLS = ("origin_tls", "no TLS session with the origin could be agreed on", Actor.ORIGIN)
+    ORIGIN_TIMEOUT = ("origin_timeout", "the origin did not answer in time", Actor.ORIGIN)
+    ORIGIN_STALLED = ("origin_stalled", "the origin stopped sending", Actor.ORIGIN)
+    ORIGIN_BROKEN = ("origin_broken", "the origin broke the connection off", Actor.ORIGIN)
+    ORIGIN_AUTH = ("origin_auth", "the origin wants other credentials", Actor.CLIENT)
+    ORIGIN_NOT_FOUND = ("origin_not_found", "the origin has no such file", Actor.CLIENT)
+    ORIGIN_STATUS = ("origin_status", "the origin answered with an error", Actor.ORIGIN)
+    ORIGIN_REDIRECTS = ("origin_redirects", "the origin redirects without end", Actor.ORIGIN)
+    ORIGIN_ENCODING = ("origin_encoding", "the origin insists on a content encoding", Actor.ORIGIN)
+    ORIGIN_LENGTH = ("origin_length", "the origin sent another length than it said", Actor.ORIGIN)
+    # Something else failed.
+    URL_FORBIDDEN = ("url_forbidden", "the policy forbids to contact this origin", Actor.OPERATOR)
+    URL_INVALID = ("url_invalid", "the URL cannot be fetched", Actor.CLIENT)
+    DIGEST_MISMATCH = ("digest_mismatch", "the file has another digest than asked for", Actor.CLIENT)
+    DISK_FULL = ("disk_full", "the supernode's disk is full", Actor.OPERATOR)
+    DISK_ERROR = ("disk_error", "the supernode's disk failed", Actor.OPERATOR)
+    INTERNAL = ("internal", "the supernode has a defect; its log says more", Actor.OPERATOR)
+    # Why a lease or a download ended.
+    PIECE_FAILED = ("piece_failed", "the client could not get the piece from this holder", Actor.NOBODY)
+    LEASE_EXPIRED = ("lease_expired", "nothing was heard of the piece in time", Actor.NOBODY)
+    CLIENT_LEFT = ("client_left", "the client ended the download before it had every piece", Actor.CLIENT)
+    CLIENT_RESTARTED = ("client_restarted", "the client began anew", Actor.CLIENT)
+    PEER_LEFT = ("peer_left", "the peer left", Actor.NOBODY)
+    TASK_FAILED = ("task_failed", "the task failed", Actor.NOBODY)
+
+    def __init__(self, code: str, text: str, actor: Actor) -> None:
+        self.code = code
+        self.text = text
+        self.actor = actor
+
+    @property
+    def is_origins_fault(self) -> bool:
+        """Tell whether the origin did not deliver: ``SOURCE_ERROR`` rather than ``FAILED``."""
+        return self.code.startswith("origin_")
