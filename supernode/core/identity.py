@@ -31,7 +31,9 @@ def task_url(raw_url: str, filters: Iterable[str]) -> str:
     return f"{base}?{'&'.join(kept)}" if kept else base
 
 
-def task_id(url: str, *, md5: str = "", identifier: str = "", byte_range: str | None = None) -> TaskId:
+def task_id(
+    url: str, *, md5: str = "", identifier: str = "", byte_range: str | None = None
+) -> TaskId:
     """Return the ID of the task that downloads ``url`` (already filtered).
 
     ``md5`` beats ``identifier``; one that is blank counts as absent. ``byte_range`` is the value of

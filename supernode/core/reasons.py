@@ -34,14 +34,26 @@ class Reason(Enum):
     # Something else failed.
     URL_FORBIDDEN = ("url_forbidden", "the policy forbids to contact this origin", Actor.OPERATOR)
     URL_INVALID = ("url_invalid", "the URL cannot be fetched", Actor.CLIENT)
-    DIGEST_MISMATCH = ("digest_mismatch", "the file has another digest than asked for", Actor.CLIENT)
+    DIGEST_MISMATCH = (
+        "digest_mismatch",
+        "the file has another digest than asked for",
+        Actor.CLIENT,
+    )
     DISK_FULL = ("disk_full", "the supernode's disk is full", Actor.OPERATOR)
     DISK_ERROR = ("disk_error", "the supernode's disk failed", Actor.OPERATOR)
     INTERNAL = ("internal", "the supernode has a defect; its log says more", Actor.OPERATOR)
     # Why a lease or a download ended.
-    PIECE_FAILED = ("piece_failed", "the client could not get the piece from this holder", Actor.NOBODY)
+    PIECE_FAILED = (
+        "piece_failed",
+        "the client could not get the piece from this holder",
+        Actor.NOBODY,
+    )
     LEASE_EXPIRED = ("lease_expired", "nothing was heard of the piece in time", Actor.NOBODY)
-    CLIENT_LEFT = ("client_left", "the client ended the download before it had every piece", Actor.CLIENT)
+    CLIENT_LEFT = (
+        "client_left",
+        "the client ended the download before it had every piece",
+        Actor.CLIENT,
+    )
     CLIENT_RESTARTED = ("client_restarted", "the client began anew", Actor.CLIENT)
     PEER_LEFT = ("peer_left", "the peer left", Actor.NOBODY)
     TASK_FAILED = ("task_failed", "the task failed", Actor.NOBODY)

@@ -1,0 +1,174 @@
+"""What happened: the only thing that changes the state, and all that anyone is told.
+
+Facts in the past tense, small, without pointers into the state. ``at`` is seconds since the epoch.
+"""
+
+import enum
+from typing import ClassVar
+
+import msgspec
+
+from supernode.core.identity import ClientId, PeerId, TaskId
+from supernode.core.model import CdnStatus, TaskSpec
+from supernode.core.pieces import PieceDigest, PieceNumber
+from supernode.core.reasons import Reason
+
+
+class Why(enum.StrEnum):
+    """Why the scheduler chose a holder for a piece."""
+
+    PEER = "a peer with a free slot holds it"
+    FIRST_COPY = "no peer has it or is fetching it: the seed gives the first copy"
+    HOLDERS_FULL = "every peer that holds it is busy or avoided"
+    OVERDUE = "the copy on its way takes longer than a piece usually does"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all events."""
+
+    at: float
+
+
+class PeerRegistered(Event, frozen=True, kw_only=True, tag="peer.registered"):
+    """A peer is known, or known with another version."""
+
+    peer: PeerId
+    ip: str
+    port: int
+    host_name: str
+    version: str
+
+
+class PeerLeft(Event, frozen=True, kw_only=True, tag="peer.left"):
+    """A peer holds nothing any longer; what it still downloads goes on without it as a holder."""
+
+    peer: PeerId
+
+
+class TaskEvent(Event, frozen=True, kw_only=True):
+    """Something about a task."""
+
+    task: TaskId
+    offers: ClassVar[bool] = False
+    """Whether a few clients may now get a piece; otherwise it concerns everyone who waits."""
+
+
+class TaskRegistered(TaskEvent, frozen=True, kw_only=True, tag="task.registered"):
+    """Somebody asked for a file: for the first time, or again after it failed."""
+
+    spec: TaskSpec
+
+
+class TaskStarted(TaskEvent, frozen=True, kw_only=True, tag="task.started"):
+    """The fetch from the origin began."""
+
+
+class TaskSized(TaskEvent, frozen=True, kw_only=True, tag="task.sized"):
+    """The origin answered: how long the file is (None: it does not say), how it is cut."""
+
+    length: int | None
+    piece_size: int
+
+
+class TaskFinished(TaskEvent, frozen=True, kw_only=True, tag="task.finished"):
+    """Every byte is there and verified."""
+
+    length: int
+    md5: str
+    sha256: str
+
+
+class TaskFailed(TaskEvent, frozen=True, kw_only=True, tag="task.failed"):
+    """The fetch ended without the file; every download of it ends."""
+
+    status: CdnStatus
+    reason: Reason
+    detail: str
+
+
+class PieceCached(TaskEvent, frozen=True, kw_only=True, tag="piece.cached"):
+    """The seed holds a piece, safe on disk."""
+
+    piece: PieceNumber
+    digest: PieceDigest
+    offers = True
+
+
+class DownloadStarted(TaskEvent, frozen=True, kw_only=True, tag="download.started"):
+    """A client began a download, or began it anew."""
+
+    client: ClientId
+    peer: PeerId | None
+    path: str
+
+
+class DownloadFinished(TaskEvent, frozen=True, kw_only=True, tag="download.finished"):
+    """A client has every piece."""
+
+    client: ClientId
+
+
+class DownloadFailed(TaskEvent, frozen=True, kw_only=True, tag="download.failed"):
+    """A download ended without every piece."""
+
+    client: ClientId
+    reason: Reason
+
+
+class DownloadWithdrawn(TaskEvent, frozen=True, kw_only=True, tag="download.withdrawn"):
+    """A client's peer no longer offers what it had."""
+
+    client: ClientId
+
+
+class PieceAssigned(TaskEvent, frozen=True, kw_only=True, tag="piece.assigned"):
+    """A lease began: the client shall take the piece from the holder (None: the seed)."""
+
+    lease: int
+    client: ClientId
+    piece: PieceNumber
+    holder: ClientId | None
+    deadline: float
+    why: Why
+
+
+class PiecesOffered(TaskEvent, frozen=True, kw_only=True, tag="pieces.offered"):
+    """A pull was answered with these leases."""
+
+    client: ClientId
+    question: tuple[object, ...]
+    leases: tuple[int, ...]
+
+
+class PieceFinished(TaskEvent, frozen=True, kw_only=True, tag="piece.finished"):
+    """A client has a piece; ends its lease, if one was open."""
+
+    client: ClientId
+    piece: PieceNumber
+    lease: int | None
+    offers = True
+
+
+class PieceFailed(TaskEvent, frozen=True, kw_only=True, tag="piece.failed"):
+    """A client could not get a piece from its holder, which it will avoid until then."""
+
+    client: ClientId
+    piece: PieceNumber
+    lease: int
+    avoid_until: float
+    offers = True
+
+
+class LeaseExpired(TaskEvent, frozen=True, kw_only=True, tag="lease.expired"):
+    """Nothing was heard of a lease before its deadline."""
+
+    lease: int
+    offers = True
+
+
+class LeaseReleased(TaskEvent, frozen=True, kw_only=True, tag="lease.released"):
+    """A lease ended without blame."""
+
+    lease: int
+    reason: Reason
+    offers = True

@@ -1,0 +1,153 @@
+"""Which piece a client takes next, and from whom.
+
+Rarest first with random tie-breaks (Legout et al., "Rarest First and Choke Algorithms Are Enough",
+IMC 2006); among holders, the best of a few random ones ("the power of two choices", Mitzenmacher
+2001). A peer with a free slot always comes before the seed. The seed's slots go to pieces nobody
+has or is fetching, then to pieces whose holders are all busy; a piece that is on its way to a peer
+is given out by the seed again only when that takes unusually long, for otherwise the seed would
+send everybody the same pieces while they are new.
+"""
+
+from typing import NamedTuple, Protocol
+
+from supernode.core.events import Why
+from supernode.core.identity import ClientId, PeerId
+from supernode.core.model import Download, Limits, Peer, Task
+from supernode.core.pieces import PieceNumber
+
+_SAMPLES = 4
+_FEW = 24
+_OVERDUE = 2.0
+
+
+class Chance(Protocol):
+    """A source of randomness, as :class:`random.Random`."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """Return an integer with ``k`` random bits."""
+        ...
+
+
+class Choice(NamedTuple):
+    """One piece and who shall give it (None: the seed)."""
+
+    piece: PieceNumber
+    holder: ClientId | None
+    why: Why
+
+
+class Scheduler:
+    """Chooses for one client, once or several times in a row while ``task`` changes under it.
+
+    Args:
+        task: whose pieces.
+        download: for whom.
+        peers: all peers.
+    """
+
+    __slots__ = (
+        "_avoid",
+        "_avoid_seed",
+        "_by_index",
+        "_chance",
+        "_download",
+        "_limits",
+        "_now",
+        "_peers",
+        "_task",
+    )
+
+    def __init__(
+        self,
+        task: Task,
+        download: Download,
+        peers: dict[PeerId, Peer],
+        limits: Limits,
+        now: float,
+        chance: Chance,
+    ) -> None:
+        self._task = task
+        self._download = download
+        self._peers = peers
+        self._limits = limits
+        self._now = now
+        self._chance = chance
+        avoid = 1 << download.index
+        for client, until in download.avoided.items():
+            if until > now and client is not None and (other := task.downloads.get(client)):
+                avoid |= 1 << other.index
+        self._avoid = avoid
+        self._avoid_seed = download.avoided.get(None, now) > now
+
+    def choose(self) -> Choice | None:
+        """Return the next piece for the client, or None while nobody can give it one.
+
+        Cost: one AND per rarity, one per piece looked at; see ``tests/bench/scheduler.py``.
+        """
+        task, download, swarm = self._task, self._download, self._task.swarm
+        wanted = swarm.known & ~(download.have | download.leased)
+        if not wanted:
+            return None
+        free = swarm.free & ~self._avoid
+        seed_free = not self._avoid_seed and len(task.serving) < self._limits.seed_slots
+        if not seed_free:
+            if not free:
+                return None
+            if free.bit_count() <= _FEW:
+                # Nearly everyone is busy: look at what the few have, not at every piece.
+                wanted &= self._held_by(free)
+        for group in swarm.rarest(wanted):
+            left = group
+            while left:
+                piece = self._random_bit(left)
+                left ^= 1 << piece
+                if holders := swarm.holders[piece] & free:
+                    return Choice(PieceNumber(piece), self._best(holders).client, Why.PEER)
+                if seed_free and (why := self._why_seed(piece)):
+                    return Choice(PieceNumber(piece), None, why)
+        return None
+
+    def _why_seed(self, piece: int) -> Why | None:
+        swarm = self._task.swarm
+        if swarm.copies(piece) == 0:
+            return Why.FIRST_COPY
+        if swarm.holders[piece] & ~(1 << self._download.index):
+            return Why.HOLDERS_FULL
+        if self._now - swarm.assigned_at[piece] > _OVERDUE * swarm.piece_seconds:
+            return Why.OVERDUE
+        return None
+
+    def _held_by(self, indexes: int) -> int:
+        held = 0
+        while indexes:
+            index = indexes.bit_length() - 1
+            indexes ^= 1 << index
+            held |= self._task.by_index[index].have
+        return held
+
+    def _best(self, holders: int) -> Download:
+        """Return the best of a few random holders: fewest failures, then most free slots."""
+        by_index = self._task.by_index
+        best = by_index[self._random_bit(holders)]
+        if not holders & (holders - 1):
+            return best
+        best_rank = self._rank(best)
+        for _ in range(_SAMPLES - 1):
+            other = by_index[self._random_bit(holders)]
+            if (rank := self._rank(other)) < best_rank:
+                best, best_rank = other, rank
+        return best
+
+    def _rank(self, download: Download) -> tuple[int, int]:
+        assert download.peer is not None
+        peer = self._peers[download.peer]
+        return peer.failures, len(peer.serving)
+
+    def _random_bit(self, bitset: int) -> int:
+        """Return a set bit: the first one at or above a random place, wrapping around."""
+        start = self._chance.getrandbits(32) % bitset.bit_length()
+        above = bitset >> start
+        if not above & 1:
+            above &= -above
+            return start + above.bit_length() - 1
+        return start

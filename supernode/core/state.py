@@ -1,0 +1,369 @@
+"""The state and the only way it changes: ``apply(event)``.
+
+Folding the same events over an empty state gives the same state; nothing here decides anything,
+consults a clock or can refuse.
+"""
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+from supernode.core.errors import InvariantError
+from supernode.core.events import (
+    DownloadFailed,
+    DownloadFinished,
+    DownloadStarted,
+    DownloadWithdrawn,
+    Event,
+    LeaseExpired,
+    LeaseReleased,
+    PeerLeft,
+    PeerRegistered,
+    PieceAssigned,
+    PieceCached,
+    PieceFailed,
+    PieceFinished,
+    PiecesOffered,
+    TaskFailed,
+    TaskFinished,
+    TaskRegistered,
+    TaskSized,
+    TaskStarted,
+)
+from supernode.core.identity import PeerId, TaskId
+from supernode.core.model import (
+    CdnStatus,
+    Download,
+    DownloadStatus,
+    LastPull,
+    Lease,
+    Limits,
+    Peer,
+    Task,
+)
+from supernode.core.swarm import Swarm, bits
+
+
+class State:
+    """Peers, tasks with their downloads and swarms, and the open leases.
+
+    Args:
+        limits: how many slots a peer has; part of the state's meaning, so it never changes.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.peers: dict[PeerId, Peer] = {}
+        self.tasks: dict[TaskId, Task] = {}
+        self.waiting: dict[TaskId, None] = {}
+        """Tasks to be fetched, in the order they were asked for."""
+        self.leases: dict[int, Lease] = {}
+        self.next_lease = 1
+        self.deadlines: list[tuple[float, int]] = []
+        """Heap of (deadline, lease); the first is open, others may have ended already."""
+
+    def apply(self, event: Event) -> None:
+        """Change the state as the event says."""
+        _RULES[type(event)](self, event)
+
+    # peers
+
+    def _peer_registered(self, event: PeerRegistered) -> None:
+        if known := self.peers.get(event.peer):
+            known.version = event.version
+            return
+        self.peers[event.peer] = Peer(
+            id=event.peer,
+            ip=event.ip,
+            port=event.port,
+            host_name=event.host_name,
+            version=event.version,
+            created=event.at,
+        )
+
+    def _peer_left(self, event: PeerLeft) -> None:
+        peer = self.peers[event.peer]
+        for task_id, client in sorted(peer.downloads):
+            task = self.tasks[task_id]
+            download = task.downloads[client]
+            self._stop_offering(task, download)
+            if download.status is not DownloadStatus.RUNNING:
+                self._remove(task, download)
+        del self.peers[event.peer]
+
+    # tasks
+
+    def _task_registered(self, event: TaskRegistered) -> None:
+        task = Task(id=event.task, spec=event.spec, created=event.at)
+        if before := self.tasks.get(event.task):
+            task.downloads = before.downloads
+        self.tasks[event.task] = task
+        self.waiting[event.task] = None
+
+    def _task_started(self, event: TaskStarted) -> None:
+        self.tasks[event.task].status = CdnStatus.RUNNING
+        self.waiting.pop(event.task, None)
+
+    def _task_sized(self, event: TaskSized) -> None:
+        task = self.tasks[event.task]
+        task.length = event.length
+        task.piece_size = event.piece_size
+
+    def _task_finished(self, event: TaskFinished) -> None:
+        task = self.tasks[event.task]
+        task.status = CdnStatus.SUCCESS
+        task.length = event.length
+        task.md5 = event.md5
+        task.sha256 = event.sha256
+
+    def _task_failed(self, event: TaskFailed) -> None:
+        task = self.tasks[event.task]
+        task.status = event.status
+        task.reason = event.reason
+        task.detail = event.detail
+        self.waiting.pop(event.task, None)
+        for download in task.downloads.values():
+            for lease in list(download.leases.values()):
+                self._end(lease)
+            if download.peer is not None:
+                self.peers[download.peer].downloads.discard((task.id, download.client))
+                download.peer = None
+            if download.status is DownloadStatus.RUNNING:
+                download.status = DownloadStatus.FAILED
+                download.reason = event.reason
+            download.index = -1
+            download.have = 0
+            download.last_pull = None
+        task.swarm = Swarm()
+        task.by_index = {}
+        task.digests = {}
+
+    def _piece_cached(self, event: PieceCached) -> None:
+        task = self.tasks[event.task]
+        task.digests[event.piece] = event.digest
+        task.swarm.make_known(event.piece)
+
+    # downloads
+
+    def _download_started(self, event: DownloadStarted) -> None:
+        task = self.tasks[event.task]
+        if before := task.downloads.get(event.client):
+            self._stop_offering(task, before)
+            self._remove(task, before)
+        index = task.swarm.join()
+        download = Download(
+            task=event.task,
+            client=event.client,
+            peer=event.peer,
+            path=event.path,
+            index=index,
+        )
+        task.downloads[event.client] = download
+        task.by_index[index] = download
+        if event.peer is not None:
+            peer = self.peers[event.peer]
+            peer.downloads.add((event.task, event.client))
+            task.swarm.set_free(index, free=len(peer.serving) < self.limits.peer_slots)
+
+    def _download_finished(self, event: DownloadFinished) -> None:
+        self.tasks[event.task].downloads[event.client].status = DownloadStatus.SUCCESS
+
+    def _download_failed(self, event: DownloadFailed) -> None:
+        download = self.tasks[event.task].downloads[event.client]
+        download.status = DownloadStatus.FAILED
+        download.reason = event.reason
+
+    def _download_withdrawn(self, event: DownloadWithdrawn) -> None:
+        task = self.tasks[event.task]
+        self._stop_offering(task, task.downloads[event.client])
+
+    def _stop_offering(self, task: Task, download: Download) -> None:
+        if download.peer is None:
+            return
+        self.peers[download.peer].downloads.discard((task.id, download.client))
+        download.peer = None
+        task.swarm.set_free(download.index, free=False)
+        task.swarm.withdraw(download.index, download.have)
+        for piece in download.leases:
+            task.swarm.add_copies(piece, -1)
+
+    def _remove(self, task: Task, download: Download) -> None:
+        del task.downloads[download.client]
+        if download.index >= 0:
+            task.swarm.leave(download.index, download.have)
+            del task.by_index[download.index]
+
+    # leases
+
+    def _piece_assigned(self, event: PieceAssigned) -> None:
+        task = self.tasks[event.task]
+        download = task.downloads[event.client]
+        lease = Lease(
+            id=event.lease,
+            task=event.task,
+            client=event.client,
+            piece=event.piece,
+            holder=event.holder,
+            began=event.at,
+            deadline=event.deadline,
+        )
+        self.next_lease = event.lease + 1
+        self.leases[lease.id] = lease
+        heapq.heappush(self.deadlines, (lease.deadline, lease.id))
+        download.leases[event.piece] = lease
+        download.leased |= 1 << event.piece
+        task.swarm.assigned_at[event.piece] = event.at
+        if download.peer is not None:
+            task.swarm.add_copies(event.piece, +1)
+        if event.holder is None:
+            task.serving.add(lease.id)
+        else:
+            peer = self._peer_of(task, event.holder)
+            peer.serving.add(lease.id)
+            if len(peer.serving) == self.limits.peer_slots:
+                self._tell_swarms(peer, free=False)
+
+    def _pieces_offered(self, event: PiecesOffered) -> None:
+        download = self.tasks[event.task].downloads[event.client]
+        download.last_pull = LastPull(event.question, event.leases)
+
+    def _piece_finished(self, event: PieceFinished) -> None:
+        task = self.tasks[event.task]
+        download = task.downloads[event.client]
+        if event.lease is not None:
+            lease = self.leases[event.lease]
+            if lease.holder is not None:
+                self._peer_of(task, lease.holder).failures = 0
+            task.swarm.took(event.at - lease.began)
+            self._end(lease)
+        download.have |= 1 << event.piece
+        if download.peer is not None:
+            task.swarm.add_copies(event.piece, +1)
+            task.swarm.hold(download.index, event.piece)
+
+    def _piece_failed(self, event: PieceFailed) -> None:
+        task = self.tasks[event.task]
+        lease = self.leases[event.lease]
+        download = task.downloads[event.client]
+        download.avoided = {
+            holder: until for holder, until in download.avoided.items() if until > event.at
+        }
+        download.avoided[lease.holder] = event.avoid_until
+        if lease.holder is not None:
+            self._peer_of(task, lease.holder).failures += 1
+        self._end(lease)
+
+    def _lease_ended(self, event: LeaseExpired | LeaseReleased) -> None:
+        self._end(self.leases[event.lease])
+
+    def _end(self, lease: Lease) -> None:
+        """Forget the lease and give its slot back."""
+        del self.leases[lease.id]
+        while self.deadlines and self.deadlines[0][1] not in self.leases:
+            heapq.heappop(self.deadlines)
+        task = self.tasks[lease.task]
+        download = task.downloads[lease.client]
+        del download.leases[lease.piece]
+        download.leased ^= 1 << lease.piece
+        if download.peer is not None:
+            task.swarm.add_copies(lease.piece, -1)
+        if lease.holder is None:
+            task.serving.remove(lease.id)
+        else:
+            peer = self._peer_of(task, lease.holder)
+            if len(peer.serving) == self.limits.peer_slots:
+                self._tell_swarms(peer, free=True)
+            peer.serving.remove(lease.id)
+
+    def _peer_of(self, task: Task, holder: str) -> Peer:
+        peer = task.downloads[holder].peer  # type: ignore[index]
+        if peer is None:
+            raise InvariantError(f"{holder} serves a lease without a peer")
+        return self.peers[peer]
+
+    def _tell_swarms(self, peer: Peer, *, free: bool) -> None:
+        for task_id, client in peer.downloads:
+            task = self.tasks[task_id]
+            task.swarm.set_free(task.downloads[client].index, free=free)
+
+    # invariants
+
+    def check(self) -> None:
+        """Verify that everything the state keeps twice agrees.
+
+        Raises:
+            InvariantError: it does not.
+        """
+        for lease in self.leases.values():
+            _must(
+                self.tasks[lease.task].downloads[lease.client].leases[lease.piece] is lease,
+                "lease of client",
+            )
+        _must(
+            sum(len(p.serving) for p in self.peers.values())
+            + sum(len(t.serving) for t in self.tasks.values())
+            == len(self.leases),
+            "slots in use are the open leases",
+        )
+        for peer in self.peers.values():
+            _must(0 <= len(peer.serving) <= self.limits.peer_slots, "slots of a peer")
+        for task in self.tasks.values():
+            self._check_task(task)
+
+    def _check_task(self, task: Task) -> None:
+        _must(len(task.serving) <= self.limits.seed_slots, "slots of the seed")
+        _must((task.id in self.waiting) == (task.status is CdnStatus.WAITING), "waiting tasks")
+        _must(set(bits(task.swarm.known)) == set(task.digests), "known pieces have digests")
+        copies = dict.fromkeys(task.digests, 0)
+        holders = dict.fromkeys(task.digests, 0)
+        free = 0
+        for download in task.downloads.values():
+            _must(download.leased == sum(1 << p for p in download.leases), "leased pieces")
+            _must(not download.have & download.leased, "no piece is fetched twice")
+            _must(len(download.leases) <= self.limits.client_leases, "leases of a client")
+            if download.status is DownloadStatus.SUCCESS and download.index >= 0:
+                _must(download.have == task.swarm.known, "a finished client has every piece")
+            if download.index >= 0:
+                _must(task.by_index[download.index] is download, "index")
+            if download.peer is None:
+                continue
+            peer = self.peers[download.peer]
+            _must((task.id, download.client) in peer.downloads, "downloads of a peer")
+            if len(peer.serving) < self.limits.peer_slots:
+                free |= 1 << download.index
+            for piece in bits(download.have):
+                holders[piece] |= 1 << download.index  # type: ignore[index]
+                copies[piece] += 1  # type: ignore[index]
+            for piece in download.leases:
+                copies[piece] += 1
+        _must(free == task.swarm.free, "free peers")
+        for piece in task.digests:
+            _must(task.swarm.holders[piece] == holders[piece], f"holders of piece {piece}")
+            _must(task.swarm.copies(piece) == copies[piece], f"copies of piece {piece}")
+
+
+def _must(holds: bool, what: str) -> None:
+    if not holds:
+        raise InvariantError(what)
+
+
+_RULES: dict[type[Event], Callable[[State, Any], None]] = {
+    PeerRegistered: State._peer_registered,
+    PeerLeft: State._peer_left,
+    TaskRegistered: State._task_registered,
+    TaskStarted: State._task_started,
+    TaskSized: State._task_sized,
+    TaskFinished: State._task_finished,
+    TaskFailed: State._task_failed,
+    PieceCached: State._piece_cached,
+    DownloadStarted: State._download_started,
+    DownloadFinished: State._download_finished,
+    DownloadFailed: State._download_failed,
+    DownloadWithdrawn: State._download_withdrawn,
+    PieceAssigned: State._piece_assigned,
+    PiecesOffered: State._pieces_offered,
+    PieceFinished: State._piece_finished,
+    PieceFailed: State._piece_failed,
+    LeaseExpired: State._lease_ended,
+    LeaseReleased: State._lease_ended,
+}

@@ -1,0 +1,131 @@
+"""Who has which piece of one task, in bitsets made for the scheduler's question.
+
+Downloads have dense indexes, reused through a free list; a piece's holders are one ``int`` with a
+bit per index. Pieces are grouped by their number of copies, so that "the rarest this client lacks"
+is one AND per group. Indexes never leave the core.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+
+def bits(bitset: int) -> Iterator[int]:
+    """Yield the positions of the set bits, lowest first."""
+    while bitset:
+        lowest = bitset & -bitset
+        yield lowest.bit_length() - 1
+        bitset ^= lowest
+
+
+class Swarm:
+    """The holders of one task's pieces.
+
+    A *copy* of a piece is a peer that holds it or is fetching it and will: counting both keeps the
+    scheduler from handing the same rare piece to everyone at once.
+    """
+
+    __slots__ = (
+        "_copies",
+        "_counts",
+        "_free_indexes",
+        "_groups",
+        "_next_index",
+        "assigned_at",
+        "free",
+        "holders",
+        "known",
+        "piece_seconds",
+    )
+
+    def __init__(self) -> None:
+        self.known = 0
+        """Bitset of the pieces that can be handed out: digest known, seed has it."""
+        self.holders: list[int] = []
+        """Per piece: bitset of the indexes whose peer holds it."""
+        self.assigned_at: list[float] = []
+        """Per piece: when it was last handed out."""
+        self.free = 0
+        """Bitset of the indexes whose peer has a free slot."""
+        self.piece_seconds = 1.0
+        """How long a piece takes from its assignment to its report, smoothed."""
+        self._copies: list[int] = []
+        self._groups: dict[int, int] = {}
+        self._counts: list[int] = []
+        self._free_indexes: list[int] = []
+        self._next_index = 0
+
+    def join(self) -> int:
+        """Return an index for a new download."""
+        if self._free_indexes:
+            return self._free_indexes.pop()
+        self._next_index += 1
+        return self._next_index - 1
+
+    def leave(self, index: int, have: int) -> None:
+        """Give an index back; it holds none of ``have`` any longer."""
+        self.withdraw(index, have)
+        self.set_free(index, free=False)
+        self._free_indexes.append(index)
+
+    def make_known(self, piece: int) -> None:
+        """Note that the seed can hand out this piece."""
+        while len(self.holders) <= piece:
+            self.holders.append(0)
+            self.assigned_at.append(float("-inf"))
+            self._copies.append(0)
+        if not self.known >> piece & 1:
+            self.known |= 1 << piece
+            self._enter_group(piece)
+
+    def copies(self, piece: int) -> int:
+        """Return how many peers hold the piece or are fetching it."""
+        return self._copies[piece]
+
+    def add_copies(self, piece: int, change: int) -> None:
+        """Count a copy more or less. O(log groups)."""
+        self._leave_group(piece)
+        self._copies[piece] += change
+        self._enter_group(piece)
+
+    def hold(self, index: int, piece: int) -> None:
+        """Note that the peer of ``index`` holds the piece; its copy is counted by the caller."""
+        self.holders[piece] |= 1 << index
+
+    def withdraw(self, index: int, have: int) -> None:
+        """Note that the peer of ``index`` holds none of the pieces in ``have``."""
+        bit = 1 << index
+        for piece in bits(have):
+            if self.holders[piece] & bit:
+                self.holders[piece] ^= bit
+                self.add_copies(piece, -1)
+
+    def set_free(self, index: int, *, free: bool) -> None:
+        """Note whether the peer of ``index`` has a free slot."""
+        if free:
+            self.free |= 1 << index
+        else:
+            self.free &= ~(1 << index)
+
+    def took(self, seconds: float) -> None:
+        """Learn from one finished lease how long a piece takes (exponential average, 1/8)."""
+        self.piece_seconds += (seconds - self.piece_seconds) / 8
+
+    def rarest(self, wanted: int) -> Iterator[int]:
+        """Yield the pieces of ``wanted`` in groups as bitsets, rarest first."""
+        for count in self._counts:
+            if group := self._groups[count] & wanted:
+                yield group
+
+    def _enter_group(self, piece: int) -> None:
+        count = self._copies[piece]
+        if count not in self._groups:
+            self._groups[count] = 0
+            insort(self._counts, count)
+        self._groups[count] |= 1 << piece
+
+    def _leave_group(self, piece: int) -> None:
+        count = self._copies[piece]
+        self._groups[count] ^= 1 << piece
+        if not self._groups[count]:
+            del self._groups[count]
+            del self._counts[bisect_left(self._counts, count)]
