@@ -14,6 +14,8 @@ PeerId = NewType("PeerId", str)
 ClientId = NewType("ClientId", str)
 """One download by one peer; chosen by the client."""
 
+SEED_PREFIX = "cdnnode:"
+
 _TASK_KEY = ">I$pg-~AS~sP'rqu_`Oh&lz#9]\"=;nE%"
 _TASK_ID = re.compile(r"[0-9a-f]{64}")
 
@@ -56,7 +58,7 @@ def peer_id(host_name: str, ip: str, port: int) -> PeerId:
 
 def seed_id(advertise_ip: str, task: TaskId) -> str:
     """Return the name under which the supernode itself is the holder of a task's pieces."""
-    return f"cdnnode:{advertise_ip}~{task}"
+    return f"{SEED_PREFIX}{advertise_ip}~{task}"
 
 
 def download_path(task: TaskId) -> str:

@@ -1,0 +1,1 @@
+"""Faces over the tracker: the specification's REST operations."""

@@ -1,0 +1,67 @@
+"""The handlers bound to Quart: routing, bodies and errors of the web framework's side."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
+
+import structlog
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from supernode.api.errors import failure
+from supernode.api.routes import Route
+from supernode.exchange import Answer, Request, Responder
+
+MOST_BODY_BYTES = 1 << 20
+BODY_SECONDS = 20
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+def create_app(routes: Sequence[Route], responder: Responder) -> QuartTrio:
+    """Return the web app that serves ``routes``."""
+    app = QuartTrio("supernode", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
+    app.config["BODY_TIMEOUT"] = BODY_SECONDS
+    for route in routes:
+        name = f"{route.method} {route.path}"
+        app.add_url_rule(route.path, name, _bound(route, responder), methods=[route.method])
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _defect)
+    return app
+
+
+def _bound(route: Route, responder: Responder) -> Callable[..., Awaitable[Response]]:
+    async def view(**path_fields: str) -> Response:
+        asked = Request(
+            path_fields=path_fields,
+            query_string=request.query_string.decode("latin-1"),
+            headers={name.lower(): value for name, value in request.headers},
+            body=cast("bytes", await request.get_data()),
+        )
+        return _response(await responder.respond(route.handler, asked))
+
+    return view
+
+
+def _response(answer: Answer) -> Response:
+    response = Response(answer.body, answer.status, dict(answer.headers))
+    if answer.body:
+        response.content_type = answer.content_type
+    else:
+        response.headers.pop("Content-Type", None)
+    return response
+
+
+async def _http_error(error: Exception) -> Response:
+    """Give the framework's own errors (404, 405, 413, …) the shape of ours."""
+    assert isinstance(error, HTTPException)
+    response = _response(failure(error.code or 500, error.description or error.name))
+    if allow := error.get_response().headers.get("Allow"):
+        response.headers["Allow"] = allow
+    return response
+
+
+async def _defect(error: Exception) -> Response:
+    log.error("a request failed", exc_info=error)
+    return _response(failure(500, "the supernode has a defect; its log says more"))

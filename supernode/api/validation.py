@@ -1,0 +1,79 @@
+"""What a field's text must look like. Each check raises BadField naming the field."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from supernode.core.errors import BadField
+
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+    r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+_VISIBLE = re.compile(r"[!-~]+")
+_UPLOAD_PATH = re.compile(r"/[!-~]*")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+_MOST_HEADER_BYTES = 32 * 1024
+
+
+def required(field: str, value: str) -> str:
+    """Return a text that must be there."""
+    if not value.strip():
+        raise BadField(field, "is required")
+    return value
+
+
+def ip_address(field: str, value: str) -> str:
+    """Return an IPv4 or IPv6 address in its usual spelling."""
+    try:
+        return str(ipaddress.ip_address(required(field, value)))
+    except ValueError:
+        raise BadField(field, f"{value[:64]!r} is not an IP address") from None
+
+
+def host_name(field: str, value: str) -> str:
+    """Return a host name as RFC 1123 allows it."""
+    if not _HOST_NAME.fullmatch(required(field, value)):
+        raise BadField(field, f"{value[:64]!r} is not a host name")
+    return value
+
+
+def name(field: str, value: str) -> str:
+    """Return a name that can stand in a URL: visible ASCII, at most 512 characters."""
+    if not _VISIBLE.fullmatch(required(field, value)) or len(value) > 512:
+        raise BadField(field, "must be visible ASCII, at most 512 characters")
+    return value
+
+
+def upload_path(field: str, value: str) -> str:
+    """Return the path of a URL under which a peer serves a file."""
+    if not _UPLOAD_PATH.fullmatch(required(field, value)) or len(value) > 2048:
+        raise BadField(field, "must start with / and be visible ASCII, at most 2048 characters")
+    return value
+
+
+def url(field: str, value: str) -> str:
+    """Return an http or https URL with a host."""
+    if not _VISIBLE.fullmatch(required(field, value)):
+        raise BadField(field, "must be visible ASCII; encode other characters as %XX")
+    try:
+        parts = urlsplit(value)
+        well_formed = parts.scheme.lower() in ("http", "https") and parts.hostname
+        _ = parts.port
+    except ValueError:
+        well_formed = None
+    if not well_formed:
+        raise BadField(field, f"{value[:64]!r} is not an http or https URL")
+    return value
+
+
+def headers(field: str, value: Mapping[str, str]) -> Mapping[str, str]:
+    """Return request headers that can be sent to an origin."""
+    if sum(len(key) + len(text) for key, text in value.items()) > _MOST_HEADER_BYTES:
+        raise BadField(field, f"are more than {_MOST_HEADER_BYTES} bytes")
+    for key, text in value.items():
+        if not _HEADER_NAME.fullmatch(key) or not _HEADER_VALUE.fullmatch(text):
+            raise BadField(f"{field}.{key[:64]}", "is not a header")
+    return value

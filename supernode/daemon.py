@@ -1,0 +1,151 @@
+"""The composition root: builds everything, starts it in order, stops it in reverse.
+
+Start: services, data port, control port last, so that nobody talks to a half-built daemon. Stop,
+on SIGTERM or SIGINT: the ports drain first, while the services still work for them.
+"""
+
+import faulthandler
+import os
+import random
+import signal
+from functools import partial
+
+import structlog
+import trio
+
+from supernode.api.app import create_app
+from supernode.api.errors import explain
+from supernode.api.rest import Rest, SeedAddress
+from supernode.api.routes import routes
+from supernode.clock import Clock
+from supernode.config import Config, networks, own_address, state_dir
+from supernode.core.tracker import Tracker
+from supernode.dispatch import Dispatcher
+from supernode.exchange import Responder
+from supernode.feed import Feed
+from supernode.origin.http import OriginClient
+from supernode.origin.policy import OriginPolicy
+from supernode.services.cdn import Cdn
+from supernode.services.expiry import Expiry
+from supernode.storage.piece_files import PieceStore
+from supernode.supervision import RestartPolicy, Service, supervise
+from supernode.wire import sockets
+from supernode.wire.data_port import DataPort
+from supernode.wire.front import Front
+
+SHUTDOWN_MARGIN = 5.0
+"""How much longer than the drain a shutdown may take, in seconds, before it is forced."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class CoreBroken(Exception):
+    """The core failed in a way it must not; only a fresh start helps."""
+
+
+async def run(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and return.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        OSError: a port is taken, or the state directory cannot be made.
+        ServiceGaveUp: a service crashed too often; in a group.
+        CoreBroken: see there; in a group.
+    """
+    policy = OriginPolicy(
+        allow=networks("--allow-origin", config.allow_origin),
+        deny=networks("--deny-origin", config.deny_origin),
+    )
+    repo = state_dir(config) / "repo"
+    repo.mkdir(parents=True, exist_ok=True)
+    control, data = await _listeners(config)
+    seed = SeedAddress(
+        ip=config.advertise_ip or own_address(),
+        port=config.advertise_data_port or sockets.port_of(data),
+    )
+    feed, clock = Feed(), Clock.started_now()
+    chance = random.Random()  # noqa: S311 - it spreads load, it guards nothing
+    dispatch = Dispatcher(Tracker(config.limits), feed, clock, chance)
+    store = PieceStore(repo)
+    app = create_app(routes(Rest(dispatch, seed)), Responder(feed, clock, explain))
+    front = Front(
+        control,
+        app,
+        max_connections=config.max_connections,
+        write_timeout=config.write_timeout,
+        drain_timeout=config.drain_timeout,
+        idle_timeout=config.idle_timeout,
+    )
+    data_port = DataPort(
+        data,
+        store.find,
+        max_connections=config.max_connections,
+        stall_timeout=config.write_timeout,
+        idle_timeout=config.idle_timeout,
+        drain_timeout=config.drain_timeout,
+    )
+    longest_shutdown = config.drain_timeout + SHUTDOWN_MARGIN
+    async with OriginClient(policy) as origin, trio.open_nursery() as root:
+        root.start_soon(_death_watch, longest_shutdown)
+        root.start_soon(_fail_when_broken, dispatch)
+        await _start(root, "cdn", Cdn(dispatch, store, origin).run)
+        await _start(root, "expiry", Expiry(dispatch).run)
+        async with trio.open_nursery() as ports:
+            await ports.start(data_port.run)
+            await ports.start(front.run)
+            log.info(
+                "serving",
+                control_port=sockets.port_of(control),
+                data_port=sockets.port_of(data) if data else None,
+                advertised=f"{seed.ip}:{seed.port}",
+                state=str(repo.parent),
+            )
+            await _told_to_stop()
+            _force_end_after(longest_shutdown)
+            log.info("draining", seconds=config.drain_timeout)
+            front.shut()
+            data_port.shut()
+        root.cancel_scope.cancel("shutdown")
+    faulthandler.cancel_dump_traceback_later()
+    log.info("stopped")
+
+
+async def _listeners(
+    config: Config,
+) -> tuple[list[trio.SocketListener], list[trio.SocketListener]]:
+    """Return the listeners of the control port and of the data port."""
+    passed = sockets.inherited(os.environ)
+    control = passed["control"] or await sockets.opened(config.host, config.port)
+    data = passed["data"]
+    if not data and config.data_port:
+        data = await sockets.opened(config.host, config.data_port)
+    return control, data
+
+
+async def _start(root: trio.Nursery, name: str, service: Service) -> None:
+    await root.start(partial(supervise, name, service, RestartPolicy()), name=name)
+
+
+async def _fail_when_broken(dispatch: Dispatcher) -> None:
+    await dispatch.broken.wait()
+    raise CoreBroken
+
+
+async def _told_to_stop() -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            break
+    # From here on a second signal ends the process as it would any other.
+
+
+async def _death_watch(seconds: float) -> None:
+    """Bound the shutdown also when an error is what brings the daemon down."""
+    try:
+        await trio.sleep_forever()
+    finally:
+        _force_end_after(seconds)
+
+
+def _force_end_after(seconds: float) -> None:
+    """End the process, with every stack on stderr, should it still live then."""
+    faulthandler.dump_traceback_later(seconds, exit=True)

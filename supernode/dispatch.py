@@ -1,0 +1,47 @@
+"""The one door to the tracker: gives it the time and chance, publishes what happened."""
+
+import random
+from typing import TypeVar
+
+import trio
+
+from supernode.clock import Clock
+from supernode.core.commands import Command
+from supernode.core.errors import DomainError
+from supernode.core.tracker import Tracker
+from supernode.feed import Feed
+
+A = TypeVar("A")
+
+
+class Dispatcher:
+    """Executes commands. Synchronous, so each one is atomic on the event loop.
+
+    Args:
+        tracker: the core.
+        feed: where events go.
+        clock: where the time comes from.
+        chance: where random choices come from.
+    """
+
+    def __init__(self, tracker: Tracker, feed: Feed, clock: Clock, chance: random.Random) -> None:
+        self.tracker = tracker
+        self.feed = feed
+        self.clock = clock
+        self.broken = trio.Event()
+        """Set when the core failed in a way it must not; its state is suspect from then on."""
+        self._chance = chance
+
+    def __call__(self, command: Command[A]) -> A:
+        """Execute one command and return its answer. Raises DomainError."""
+        try:
+            answer, events = self.tracker.execute(
+                command, now=self.clock.now(), chance=self._chance
+            )
+        except DomainError:
+            raise
+        except Exception:
+            self.broken.set()
+            raise
+        self.feed.publish(events)
+        return answer

@@ -1,0 +1,99 @@
+"""The one contract of request handlers, whatever carries the request.
+
+A handler is a plain function ``handle(request) -> Answer | Wait``; it never awaits. A ``Wait`` is
+parked until there is news on its topic, then asked again; a client that hangs up meanwhile leaves
+no trace.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+from urllib.parse import parse_qs
+
+from supernode.clock import Clock
+from supernode.core.errors import BadField, DomainError
+from supernode.core.identity import TaskId
+from supernode.feed import Feed
+
+_MOST_QUERY_FIELDS = 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request.
+
+    Args:
+        path_fields: the variable parts of the path, decoded.
+        query_string: as it came.
+        headers: names in lower case.
+        body: at most as long as the binding allows.
+    """
+
+    path_fields: Mapping[str, str] = field(default_factory=dict)
+    query_string: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The query's fields; of a repeated one the first. Raises BadField."""
+        try:
+            fields = parse_qs(
+                self.query_string, keep_blank_values=True, max_num_fields=_MOST_QUERY_FIELDS
+            )
+        except ValueError as error:
+            raise BadField("query", str(error)) from None
+        return {name: values[0] for name, values in fields.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to send back."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No answer yet.
+
+    Args:
+        topic: what news to wait for.
+        until: seconds since the epoch.
+        again: asked after news, and with True when the time is over: then it must answer.
+    """
+
+    topic: TaskId
+    until: float
+    again: "Callable[[bool], Answer | Wait]"
+
+
+Handler: TypeAlias = Callable[[Request], Answer | Wait]
+
+
+class Responder:
+    """Turns handlers' outcomes into answers.
+
+    Args:
+        explain: makes an answer of what is wrong with a request.
+    """
+
+    def __init__(self, feed: Feed, clock: Clock, explain: Callable[[DomainError], Answer]) -> None:
+        self._feed = feed
+        self._clock = clock
+        self._explain = explain
+
+    async def respond(self, handler: Handler, request: Request) -> Answer:
+        """Return the handler's answer, at the latest when its wait is over."""
+        try:
+            outcome = handler(request)
+            while isinstance(outcome, Wait):
+                await self._feed.wait(outcome.topic, self._clock.deadline(outcome.until))
+                outcome = outcome.again(self._clock.now() >= outcome.until)
+        except DomainError as error:
+            return self._explain(error)
+        return outcome
