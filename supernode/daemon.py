@@ -8,10 +8,12 @@ import faulthandler
 import os
 import random
 import signal
+from contextlib import ExitStack
 from functools import partial
 
 import structlog
 import trio
+from quart_trio import QuartTrio
 
 from supernode.api.app import create_app
 from supernode.api.errors import explain
@@ -52,62 +54,76 @@ async def run(config: Config) -> None:
         ServiceGaveUp: a service crashed too often; in a group.
         CoreBroken: see there; in a group.
     """
-    policy = OriginPolicy(
-        allow=networks("--allow-origin", config.allow_origin),
-        deny=networks("--deny-origin", config.deny_origin),
-    )
-    repo = state_dir(config) / "repo"
-    repo.mkdir(parents=True, exist_ok=True)
-    control, data = await _listeners(config)
-    seed = SeedAddress(
-        ip=config.advertise_ip or own_address(),
-        port=config.advertise_data_port or sockets.port_of(data),
-    )
-    feed, clock = Feed(), Clock.started_now()
-    chance = random.Random()  # noqa: S311 - it spreads load, it guards nothing
-    dispatch = Dispatcher(Tracker(config.limits), feed, clock, chance)
-    store = PieceStore(repo)
-    app = create_app(routes(Rest(dispatch, seed)), Responder(feed, clock, explain))
-    front = Front(
-        control,
+    with ExitStack() as until_told:
+        stop = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
+        signals = until_told.enter_context(stop)
+        policy = OriginPolicy(
+            allow=networks("--allow-origin", config.allow_origin),
+            deny=networks("--deny-origin", config.deny_origin),
+        )
+        repo = state_dir(config) / "repo"
+        repo.mkdir(parents=True, exist_ok=True)
+        control, data = await _listeners(config)
+        seed = SeedAddress(
+            ip=config.advertise_ip or own_address(),
+            port=config.advertise_data_port or sockets.port_of(data),
+        )
+        feed, clock = Feed(), Clock.started_now()
+        chance = random.Random()  # noqa: S311 - it spreads load, it guards nothing
+        dispatch = Dispatcher(Tracker(config.limits), feed, clock, chance)
+        store = PieceStore(repo)
+        responder = Responder(feed, clock, explain)
+        app = create_app(routes(Rest(dispatch, seed)), responder)
+        front = _front(config, control, app)
+        data_port = _data_port(config, data, store)
+        longest_shutdown = config.drain_timeout + SHUTDOWN_MARGIN
+        async with OriginClient(policy) as origin, trio.open_nursery() as root:
+            root.start_soon(_death_watch, longest_shutdown)
+            root.start_soon(_fail_when_broken, dispatch)
+            await _start(root, "cdn", Cdn(dispatch, store, origin).run)
+            await _start(root, "expiry", Expiry(dispatch).run)
+            async with trio.open_nursery() as ports:
+                await ports.start(data_port.run)
+                await ports.start(front.run)
+                log.info(
+                    "serving",
+                    control_port=sockets.port_of(control),
+                    data_port=sockets.port_of(data) if data else None,
+                    advertised=f"{seed.ip}:{seed.port}",
+                    state=str(repo.parent),
+                )
+                await anext(signals)
+                until_told.close()  # a second signal ends the process as it would any other
+                _force_end_after(longest_shutdown)
+                log.info("draining", seconds=config.drain_timeout)
+                responder.close()
+                front.shut()
+                data_port.shut()
+            root.cancel_scope.cancel("shutdown")
+    faulthandler.cancel_dump_traceback_later()
+    log.info("stopped")
+
+
+def _front(config: Config, listeners: list[trio.SocketListener], app: QuartTrio) -> Front:
+    return Front(
+        listeners,
         app,
         max_connections=config.max_connections,
         write_timeout=config.write_timeout,
         drain_timeout=config.drain_timeout,
         idle_timeout=config.idle_timeout,
     )
-    data_port = DataPort(
-        data,
+
+
+def _data_port(config: Config, listeners: list[trio.SocketListener], store: PieceStore) -> DataPort:
+    return DataPort(
+        listeners,
         store.find,
         max_connections=config.max_connections,
         stall_timeout=config.write_timeout,
         idle_timeout=config.idle_timeout,
         drain_timeout=config.drain_timeout,
     )
-    longest_shutdown = config.drain_timeout + SHUTDOWN_MARGIN
-    async with OriginClient(policy) as origin, trio.open_nursery() as root:
-        root.start_soon(_death_watch, longest_shutdown)
-        root.start_soon(_fail_when_broken, dispatch)
-        await _start(root, "cdn", Cdn(dispatch, store, origin).run)
-        await _start(root, "expiry", Expiry(dispatch).run)
-        async with trio.open_nursery() as ports:
-            await ports.start(data_port.run)
-            await ports.start(front.run)
-            log.info(
-                "serving",
-                control_port=sockets.port_of(control),
-                data_port=sockets.port_of(data) if data else None,
-                advertised=f"{seed.ip}:{seed.port}",
-                state=str(repo.parent),
-            )
-            await _told_to_stop()
-            _force_end_after(longest_shutdown)
-            log.info("draining", seconds=config.drain_timeout)
-            front.shut()
-            data_port.shut()
-        root.cancel_scope.cancel("shutdown")
-    faulthandler.cancel_dump_traceback_later()
-    log.info("stopped")
 
 
 async def _listeners(
@@ -129,13 +145,6 @@ async def _start(root: trio.Nursery, name: str, service: Service) -> None:
 async def _fail_when_broken(dispatch: Dispatcher) -> None:
     await dispatch.broken.wait()
     raise CoreBroken
-
-
-async def _told_to_stop() -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            break
-    # From here on a second signal ends the process as it would any other.
 
 
 async def _death_watch(seconds: float) -> None:

@@ -86,14 +86,22 @@ class Responder:
         self._feed = feed
         self._clock = clock
         self._explain = explain
+        self._closing = False
+
+    def close(self) -> None:
+        """Let nobody wait any longer: the daemon is about to stop."""
+        self._closing = True
+        self._feed.wake_all()
 
     async def respond(self, handler: Handler, request: Request) -> Answer:
         """Return the handler's answer, at the latest when its wait is over."""
         try:
             outcome = handler(request)
             while isinstance(outcome, Wait):
-                await self._feed.wait(outcome.topic, self._clock.deadline(outcome.until))
-                outcome = outcome.again(self._clock.now() >= outcome.until)
+                if not self._closing:
+                    await self._feed.wait(outcome.topic, self._clock.deadline(outcome.until))
+                time_is_over = self._closing or self._clock.now() >= outcome.until
+                outcome = outcome.again(time_is_over)
         except DomainError as error:
             return self._explain(error)
         return outcome

@@ -39,6 +39,11 @@ class Feed:
         for topic in list(self._waiters):
             self._wake(topic, _A_FEW)
 
+    def wake_all(self) -> None:
+        """Wake everyone who waits for anything."""
+        for topic in list(self._waiters):
+            self._wake(topic)
+
     async def wait(self, topic: Hashable, deadline: float) -> None:
         """Return when there may be news on ``topic``, at the latest at ``deadline``.
 

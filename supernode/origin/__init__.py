@@ -1,0 +1,1 @@
+"""Where bytes come from: one HTTP client, and the policy on whom it may contact."""

@@ -1,0 +1,22 @@
+"""Fixtures of the end-to-end tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.neighbours import Daemon, Origin, daemon, nginx
+
+
+@pytest.fixture
+def supernode(tmp_path: Path) -> Iterator[Daemon]:
+    """A supernode that may fetch from loopback."""
+    with daemon(tmp_path / "supernode") as running:
+        yield running
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Iterator[Origin]:
+    """A real nginx as origin."""
+    with nginx(tmp_path / "origin") as running:
+        yield running

@@ -1,0 +1,106 @@
+"""``supernode serve`` as an operator runs it: sockets, signals, exit statuses."""
+
+import http.client
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.neighbours import SUPERNODE, Daemon, Origin, daemon, listening_socket
+
+
+def request(
+    node: Daemon, method: str, path: str, body: object = None, **headers: str
+) -> tuple[int, object]:
+    """Return status and JSON of one request to the control port."""
+    connection = http.client.HTTPConnection("127.0.0.1", node.control, timeout=20)
+    connection.request(method, path, json.dumps(body) if body else None, headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer.status, json.loads(text) if text else None
+
+
+def create_task(node: Daemon, url: str, client: str = "c1") -> str:
+    """Register a download; return the task's ID once the origin has answered."""
+    asked = {"rawURL": url, "cID": client}
+    status, created = request(node, "POST", "/tasks", asked, Prefer="wait=10")
+    assert status == 201
+    assert isinstance(created, dict)
+    return str(created["ID"])
+
+
+def test_sigterm_drains_and_exits_with_0(supernode: Daemon) -> None:
+    assert request(supernode, "GET", "/_ping", Accept="application/json") == (200, "OK")
+    assert supernode.stop() == 0
+
+
+def test_a_transfer_in_flight_is_finished_before_the_end(supernode: Daemon, origin: Origin) -> None:
+    task = create_task(supernode, origin.file("f", 40 << 20))
+    status, _ = request(supernode, "GET", f"/tasks/{task}/pieces?clientID=c1", Prefer="wait=10")
+    assert status == 200
+    while supernode.get(f"/tasks/{task}")["cdnStatus"] != "SUCCESS":  # type: ignore[index]
+        request(supernode, "GET", f"/tasks/{task}/pieces?clientID=c1&num=1", Prefer="wait=1")
+    with socket.create_connection(("127.0.0.1", supernode.data), 10) as connection:
+        connection.sendall(f"GET /download/{task[:3]}/{task} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        received = len(connection.recv(1000))
+        supernode.process.terminate()
+        while chunk := connection.recv(1 << 16):
+            received += len(chunk)
+    assert received > 40 << 20
+    assert supernode.process.wait(20) == 0
+
+
+def test_sockets_held_by_a_parent_outlive_the_process(tmp_path: Path) -> None:
+    with daemon(tmp_path / "state") as node:
+        assert request(node, "GET", "/_ping", Accept="application/json") == (200, "OK")
+        assert node.stop() == 0
+        socket.create_connection(("127.0.0.1", node.control), 5).close()
+        socket.create_connection(("127.0.0.1", node.data), 5).close()
+
+
+def test_it_opens_its_own_ports(tmp_path: Path, origin: Origin) -> None:
+    with listening_socket() as control, listening_socket() as data:
+        ports = control.getsockname()[1], data.getsockname()[1]
+    command = [*SUPERNODE, "serve", "--host", "127.0.0.1", "--port", str(ports[0])]
+    command += ["--data-port", str(ports[1]), "--state-dir", str(tmp_path / "state")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        started = json.loads(process.stderr.readline())
+        assert (started["control_port"], started["data_port"]) == ports
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--port", "{taken}"], 69, "in use"),
+        (["--allow-origin", "10.0.0.0/99"], 78, "--allow-origin: '10.0.0.0/99'"),
+        (["--data-port", "0"], 78, "--advertise-data-port"),
+        (["--port", "eight"], 2, "--port"),
+    ],
+)
+def test_what_cannot_be_served_is_said_at_once(
+    tmp_path: Path, arguments: list[str], status: int, message: str
+) -> None:
+    with listening_socket() as taken:
+        port = str(taken.getsockname()[1])
+        command = [*SUPERNODE, "serve", "--host", "127.0.0.1", "--state-dir", str(tmp_path)]
+        command += [argument.replace("{taken}", port) for argument in arguments]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == status
+    assert message in ended.stderr
+
+
+def test_loopback_origins_are_denied_unless_allowed(tmp_path: Path, origin: Origin) -> None:
+    url = origin.file("secret", 1000)
+    with daemon(tmp_path / "state", "--deny-origin", "127.0.0.1/32") as node:
+        task = create_task(node, url)
+        status, answer = request(node, "GET", f"/tasks/{task}/pieces?clientID=c1")
+    assert status == 403
+    assert isinstance(answer, dict)
+    assert answer["reason"] == "url_forbidden"
+    assert origin.bytes_sent() == 0
