@@ -10,10 +10,12 @@ from werkzeug.exceptions import HTTPException
 
 from supernode.api.errors import failure
 from supernode.api.routes import Route
+from supernode.core.pieces import MIB
 from supernode.exchange import Answer, Request, Responder
 
-MOST_BODY_BYTES = 1 << 20
+LARGEST_BODY = MIB
 BODY_SECONDS = 20
+"""How long a request's body may take to arrive."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -21,7 +23,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 def create_app(routes: Sequence[Route], responder: Responder) -> QuartTrio:
     """Return the web app that serves ``routes``."""
     app = QuartTrio("supernode", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     for route in routes:
         name = f"{route.method} {route.path}"

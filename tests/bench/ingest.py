@@ -48,12 +48,15 @@ def ingest(node: Daemon, url: str) -> float:
 def main() -> None:
     """Print both rates and their ratio."""
     theirs, ours = [], []
-    with tempfile.TemporaryDirectory() as directory:
-        with nginx(Path(directory) / "origin") as origin, daemon(Path(directory) / "node") as node:
-            url = origin.file("file", SIZE)
-            for n in range(ROUNDS):
-                theirs.append(curl(url))
-                ours.append(ingest(node, f"{url}?round={n}"))
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        nginx(Path(directory) / "origin") as origin,
+        daemon(Path(directory) / "node") as node,
+    ):
+        url = origin.file("file", SIZE)
+        for n in range(ROUNDS):
+            theirs.append(curl(url))
+            ours.append(ingest(node, f"{url}?round={n}"))
     rates = [SIZE / MIB / statistics.median(seconds) for seconds in (theirs, ours)]
     print(f"curl | md5sum   {rates[0]:6.0f} MiB/s")
     print(f"supernode       {rates[1]:6.0f} MiB/s   ratio {rates[1] / rates[0]:.2f}")

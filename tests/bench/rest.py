@@ -54,30 +54,33 @@ def register_peers(node: Daemon) -> None:
 
 def main() -> None:
     """Print the table."""
-    with tempfile.TemporaryDirectory() as directory:
-        with nginx(Path(directory) / "origin") as origin, daemon(Path(directory) / "node") as node:
-            connection = http.client.HTTPConnection("127.0.0.1", node.control, timeout=60)
-            url = origin.file("ok", 2)
-            body = {"rawURL": url, "cID": "bench"}
-            connection.request("POST", "/tasks", json.dumps(body), {"Prefer": "wait=10"})
-            task = json.loads(connection.getresponse().read())["ID"]
-            connection.close()
-            print(f"memory, idle               {resident(node):7.1f} MB")
-            base = f"http://{node.node}"
-            reference = wrk(url)
-            print(f"nginx, 2 bytes             {reference:7.0f} requests/s")
-            pull = f"/tasks/{task}/pieces?clientID=bench"
-            post = 'wrk.method="POST"; wrk.body=\'{"IP":"10.9.9.9","hostName":"h","port":15001}\''
-            for name, path, script in (
-                ("GET /_ping", "/_ping", ""),
-                ("GET /tasks/{id}", f"/tasks/{task}", ""),
-                ("GET /tasks/{id}/pieces", pull, ""),
-                ("POST /peers, known", "/peers", post),
-            ):
-                rate = wrk(base + path, script)
-                print(f"{name:26} {rate:7.0f} requests/s   ratio {rate / reference:.3f}")
-            register_peers(node)
-            print(f"memory, {PEERS} peers       {resident(node):7.1f} MB")
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        nginx(Path(directory) / "origin") as origin,
+        daemon(Path(directory) / "node") as node,
+    ):
+        connection = http.client.HTTPConnection("127.0.0.1", node.control, timeout=60)
+        url = origin.file("ok", 2)
+        body = {"rawURL": url, "cID": "bench"}
+        connection.request("POST", "/tasks", json.dumps(body), {"Prefer": "wait=10"})
+        task = json.loads(connection.getresponse().read())["ID"]
+        connection.close()
+        print(f"memory, idle               {resident(node):7.1f} MB")
+        base = f"http://{node.node}"
+        reference = wrk(url)
+        print(f"nginx, 2 bytes             {reference:7.0f} requests/s")
+        pull = f"/tasks/{task}/pieces?clientID=bench"
+        post = 'wrk.method="POST"; wrk.body=\'{"IP":"10.9.9.9","hostName":"h","port":15001}\''
+        for name, path, script in (
+            ("GET /_ping", "/_ping", ""),
+            ("GET /tasks/{id}", f"/tasks/{task}", ""),
+            ("GET /tasks/{id}/pieces", pull, ""),
+            ("POST /peers, known", "/peers", post),
+        ):
+            rate = wrk(base + path, script)
+            print(f"{name:26} {rate:7.0f} requests/s   ratio {rate / reference:.3f}")
+        register_peers(node)
+        print(f"memory, {PEERS} peers       {resident(node):7.1f} MB")
 
 
 if __name__ == "__main__":

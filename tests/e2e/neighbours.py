@@ -93,9 +93,13 @@ class Origin:
 
     def file(self, name: str, size: int) -> str:
         """Put ``size`` random bytes there; return the URL."""
-        content = random.Random(name).randbytes(size)
-        (self.root / name).write_bytes(content)
-        self.digests[name] = hashlib.sha256(content).hexdigest()
+        chance, sha256 = random.Random(name), hashlib.sha256()
+        with (self.root / name).open("wb") as file:
+            for start in range(0, size, MIB):
+                block = chance.randbytes(min(MIB, size - start))
+                sha256.update(block)
+                file.write(block)
+        self.digests[name] = sha256.hexdigest()
         return f"http://127.0.0.1:{self.port}/{name}"
 
     def bytes_sent(self) -> int:

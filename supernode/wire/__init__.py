@@ -1,0 +1,1 @@
+"""The wire: accepting connections, parsing requests, moving bytes."""
