@@ -43,6 +43,7 @@ class PieceFile:
         path: where the pieces lie.
         sealed: bitset of the pieces that may be served.
         framed_length: framed bytes of the whole file; None while unknown.
+        discarded: whether the store has let go of it.
     """
 
     def __init__(self, task: TaskId, piece_size: int, path: Path, disk: "_Disk") -> None:

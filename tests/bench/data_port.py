@@ -35,7 +35,7 @@ PIECE = 4 * MIB
 PIECES = 75
 CONNECTIONS = (1, 8, 32)
 ROUNDS = 4
-SECONDS = 1.5
+SECONDS = 1.2
 
 NGINX = """
 {user}
