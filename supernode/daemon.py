@@ -8,6 +8,7 @@ import faulthandler
 import os
 import random
 import signal
+import sys
 from contextlib import ExitStack
 from functools import partial
 
@@ -38,6 +39,11 @@ from supernode.wire.front import Front
 SHUTDOWN_MARGIN = 5.0
 """How much longer than the drain a shutdown may take, in seconds, before it is forced."""
 
+SWITCH_SECONDS = 0.0005
+"""How long the event loop may keep the interpreter from a thread that digests or writes a piece.
+
+Python's own 5 ms, several times a piece, would make the fetch crawl whenever the loop is busy."""
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -54,6 +60,7 @@ async def run(config: Config) -> None:
         ServiceGaveUp: a service crashed too often; in a group.
         CoreBroken: see there; in a group.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     with ExitStack() as until_told:
         stop = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
         signals = until_told.enter_context(stop)

@@ -1,7 +1,9 @@
 """The CDN: fetches every task's file from its origin, once, and seals its pieces.
 
-The stream is cut into pieces as it comes. While one piece is digested and written, the next one
-arrives; at most three are in memory. A piece is offered to peers as soon as it is on disk.
+A line of three works on the stream, each stage in order: cut into pieces; digest and write each
+piece, which is offered to peers as soon as it is on disk; digest the whole. At most four pieces of
+a fetch are in memory: one with each stage, one between the last two. Whatever is slowest holds up
+the origin.
 """
 
 import hashlib
@@ -27,9 +29,6 @@ from supernode.supervision import first_of
 
 CONCURRENT_FETCHES = 16
 LOOK_AGAIN_SECONDS = 60.0
-
-Parts = list[memoryview]
-"""The content of one piece, as it came."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -101,15 +100,13 @@ class Cdn:
         if body.length is not None:
             file.end_known(framed_length(body.length, piece_size))
         whole = _WholeFile()
-        send, receive = trio.open_memory_channel[Parts](1)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cut, body.chunks(), content_size(piece_size), send)
-            number = 0
-            async for parts in receive:
-                async with trio.open_nursery() as piece:
-                    piece.start_soon(self._seal, file, number, parts)
-                    await trio.to_thread.run_sync(whole.add, parts, limiter=self._hashers)
-                number += 1
+        cut, to_seal = trio.open_memory_channel[memoryview](0)
+        sealed, to_digest = trio.open_memory_channel[memoryview](1)
+        async with trio.open_nursery() as nursery, to_digest:
+            nursery.start_soon(_cut, body.chunks(), content_size(piece_size), cut)
+            nursery.start_soon(self._seal, file, to_seal, sealed)
+            async for piece in to_digest:
+                await trio.to_thread.run_sync(whole.add, piece, limiter=self._hashers)
         right = self._dispatch(
             FinishFetch(
                 task=task,
@@ -123,10 +120,21 @@ class Cdn:
         else:
             await self._discard(task)
 
-    async def _seal(self, file: PieceFile, number: int, parts: Parts) -> None:
-        digest = await file.write(number, parts)
-        file.seal(number, digest_length(digest))
-        self._dispatch(CachePiece(task=file.task, piece=number, digest=digest))
+    async def _seal(
+        self,
+        file: PieceFile,
+        pieces: trio.MemoryReceiveChannel[memoryview],
+        sealed: trio.MemorySendChannel[memoryview],
+    ) -> None:
+        """Write each piece, offer it, pass it on."""
+        number = 0
+        async with pieces, sealed:
+            async for piece in pieces:
+                digest = await file.write(number, [piece])
+                file.seal(number, digest_length(digest))
+                self._dispatch(CachePiece(task=file.task, piece=number, digest=digest))
+                await sealed.send(piece)
+                number += 1
 
     async def _complete(self, file: PieceFile, body: OriginBody) -> None:
         """Leave the notes by which other tools know the file; it is served with or without."""
@@ -167,32 +175,35 @@ class _WholeFile:
         self.md5 = hashlib.md5()
         self.sha256 = hashlib.sha256()
 
-    def add(self, parts: Parts) -> None:
-        for part in parts:
-            self.length += len(part)
-            self.md5.update(part)
-            self.sha256.update(part)
+    def add(self, piece: memoryview) -> None:
+        self.length += len(piece)
+        self.md5.update(piece)
+        self.sha256.update(piece)
 
 
 async def _cut(
-    chunks: AsyncIterator[bytes], size: int, pieces: trio.MemorySendChannel[Parts]
+    chunks: AsyncIterator[bytes], size: int, pieces: trio.MemorySendChannel[memoryview]
 ) -> None:
-    """Send the content on in pieces of ``size`` bytes, the last one shorter; none is one empty."""
-    parts: Parts = []
-    room = size
+    """Send the content on in pieces of ``size`` bytes, the last one shorter; none is one empty.
+
+    Each piece is copied into one buffer: a thread that hashes many small ones must get hold of the
+    interpreter between any two of them, and with a busy event loop that takes longer than hashing.
+    """
+    piece, filled = memoryview(bytearray(size)), 0
     sent = False
     async with pieces:
         async for chunk in chunks:
             rest = memoryview(chunk)
             while rest:
-                parts.append(rest[:room])
-                room -= len(parts[-1])
-                rest = rest[len(parts[-1]) :]
-                if not room:
-                    await pieces.send(parts)
-                    parts, room, sent = [], size, True
-        if parts or not sent:
-            await pieces.send(parts)
+                count = min(len(rest), size - filled)
+                piece[filled : filled + count] = rest[:count]
+                filled += count
+                rest = rest[count:]
+                if filled == size:
+                    await pieces.send(piece)
+                    piece, filled, sent = memoryview(bytearray(size)), 0, True
+        if filled or not sent:
+            await pieces.send(piece[:filled])
 
 
 def _milliseconds(http_date: str) -> int:
