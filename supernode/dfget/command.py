@@ -1,0 +1,313 @@
+"""The commands ``dfget`` and, started by it, ``dfget-uploader``. Flags are Dragonfly v1's."""
+
+import logging
+import logging.handlers
+import math
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+import click
+import trio
+
+from supernode.dfget.errors import MEANINGS, Exit
+from supernode.dfget.options import (
+    Digest,
+    Node,
+    Order,
+    parse_digest,
+    parse_duration,
+    parse_header,
+    parse_nodes,
+    parse_rate,
+)
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
+LOG_BYTES = 1 << 20
+_LOG_FORMAT = "%(asctime)s %(process)d %(levelname)s %(message)s"
+
+
+class _UsageError(click.UsageError):
+    """A command line that makes no sense, with sysexits' exit code instead of click's 2."""
+
+    exit_code = Exit.USAGE
+
+
+class _Command(click.Command):
+    """A command whose usage errors are ours."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: object,
+    ) -> click.Context:
+        """Parse the arguments."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            raise _UsageError(error.format_message(), error.ctx) from error
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            raise _UsageError(error.format_message(), ctx) from error
+
+
+def _by(
+    parse: Callable[[str], T],
+) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
+    """Return a click callback that parses an option's text."""
+
+    def convert(_ctx: click.Context, _param: click.Parameter, text: str | None) -> T | None:
+        if text is None:
+            return None
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return convert
+
+
+def _headers(
+    _ctx: click.Context, _param: click.Parameter, lines: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple(parse_header(line) for line in lines)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _rate_option(name: str, *short: str, text: str) -> Callable[[F], F]:
+    return click.option(
+        *short, name, default="0", callback=_by(parse_rate), metavar="RATE", help=text
+    )
+
+
+def _duration_option(name: str, *short: str, default: str, text: str) -> Callable[[F], F]:
+    return click.option(
+        *short, name, default=default, callback=_by(parse_duration), metavar="DURATION", help=text
+    )
+
+
+_EPILOG = "\b\nExit status:\n" + "\n".join(f"  {code:3d}  {MEANINGS[code]}" for code in Exit)
+
+
+@click.command("dfget", cls=_Command, epilog=_EPILOG)
+@click.option("-u", "--url", required=True, help="What to download.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to put it. [default: the last part of the URL]",
+)
+@click.option(
+    "-n",
+    "--node",
+    "nodes",
+    callback=_by(parse_nodes),
+    default="127.0.0.1:8002",
+    show_default=True,
+    metavar="HOST[:PORT][=WEIGHT],…",
+    help="Supernodes.",
+)
+@click.option(
+    "--digest",
+    callback=_by(parse_digest),
+    metavar="md5:… | sha256:…",
+    help="What the whole file must hash to.",
+)
+@click.option("-m", "--md5", help="The same as --digest md5:…; part of the task's identity.")
+@click.option("-i", "--identifier", default="", help="Sets this download apart from others.")
+@click.option(
+    "-f",
+    "--filter",
+    "filters",
+    default="",
+    metavar="KEY&KEY…",
+    help="Query parameters that do not matter for what the file is.",
+)
+@click.option(
+    "--header",
+    "headers",
+    callback=_headers,
+    multiple=True,
+    metavar="'NAME: VALUE'",
+    help="Header for the origin. May be repeated.",
+)
+@_rate_option(
+    "--locallimit",
+    "-s",
+    text="Limit of this download, such as 20M, 64KB or 1048576 (bytes/s). [default: none]",
+)
+@_rate_option("--totallimit", text="Limit of all uploads from this home. [default: none]")
+@_duration_option(
+    "--timeout",
+    "-e",
+    default="0",
+    text="Time for everything, such as 90s, 1m30s or 2h. [default: none]",
+)
+@click.option("--notbs", is_flag=True, help="Never fall back to the origin.")
+@click.option("--callsystem", default="", help="Who is calling; the supernode may want to know.")
+@click.option("--ip", default="", help="This machine's address for peers. [default: its own]")
+@click.option(
+    "--port",
+    type=click.IntRange(15000, 65000),
+    help="The uploader's port. [default: any free one]",
+)
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where data, logs and the uploader live. [default: ~/.small-dragonfly]",
+)
+@_duration_option(
+    "--expiretime",
+    default="3m",
+    text="How long the file is shared after its last use. [default: 3m]",
+)
+@_duration_option(
+    "--alivetime",
+    default="5m",
+    text="How long an idle uploader stays; 0s: share only while downloading. [default: 5m]",
+)
+@click.option("-b", "--showbar", is_flag=True, help="Show a bar even without a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Show progress as JSON, one object a line.")
+@click.option("--console", is_flag=True, help="Log to the console, not to HOME/logs/dfget.log.")
+def command(
+    url: str,
+    output: Path | None,
+    nodes: tuple[tuple[Node, int], ...],
+    digest: Digest | None,
+    md5: str | None,
+    identifier: str,
+    filters: str,
+    headers: tuple[tuple[str, str], ...],
+    locallimit: int,
+    totallimit: int,
+    timeout: float,
+    notbs: bool,
+    callsystem: str,
+    ip: str,
+    port: int | None,
+    home: Path | None,
+    expiretime: float,
+    alivetime: float,
+    showbar: bool,
+    as_json: bool,
+    console: bool,
+) -> None:
+    """Download a file from the swarm, and share it while and after that.
+
+    The output appears at once and whole, or not at all. A detached uploader, one for each home,
+    goes on sharing.
+    """
+    order = Order(
+        url=_checked_url(url),
+        output=_checked_output(output, url),
+        home=(home or Path.home() / ".small-dragonfly").absolute(),
+        nodes=nodes,
+        digest=_one_digest(digest, md5),
+        identifier=identifier,
+        filters=tuple(key for key in filters.split("&") if key),
+        headers=headers,
+        call_system=callsystem,
+        local_limit=locallimit,
+        total_limit=totallimit,
+        timeout=timeout or math.inf,
+        back_to_source=not notbs,
+        ip=ip,
+        port=port or 0,
+        expire_time=expiretime,
+        alive_time=alivetime,
+    )
+    from supernode.dfget.progress import face
+    from supernode.dfget.run import Run
+
+    progress = face(as_json=as_json, show_bar=showbar, name=order.output.name)
+    try:
+        _log_to(None if console else order.home / "logs" / "dfget.log")
+        status = trio.run(Run(order, progress).run)
+    except KeyboardInterrupt:  # before or after Trio took care of signals
+        status = Exit.INTERRUPTED
+    except OSError as error:
+        click.echo(f"dfget: {error}", err=True)
+        status = Exit.CANNOT_WRITE
+    sys.exit(status)
+
+
+@click.command("dfget-uploader", hidden=True)
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--ip", default="")
+@click.option("--port", type=click.IntRange(0, 65535), default=0)
+@_duration_option("--alivetime", default="5m", text="")
+@_rate_option("--totallimit", text="")
+def uploader_command(home: Path, ip: str, port: int, alivetime: float, totallimit: int) -> None:
+    """Share the files of one home until there is no work; started by dfget."""
+    from supernode.dfget.uploader import NoPort, UploaderSettings, run_uploader
+
+    home = home.absolute()
+    os.chdir("/")  # whoever started us may want to unmount where that was
+    log = logging.getLogger(__name__)
+    settings = UploaderSettings(
+        home=home, ip=ip, port=port, alive_time=alivetime, total_limit=totallimit
+    )
+    try:
+        _log_to(home / "logs" / "uploader.log")
+        trio.run(run_uploader, settings)
+    except (NoPort, OSError) as error:
+        log.error("%s", error)
+        sys.exit(Exit.CANNOT_WRITE if isinstance(error, OSError) else Exit.FAILED)
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise click.BadParameter("an http or https URL is needed", param_hint="--url")
+    return url
+
+
+def _checked_output(output: Path | None, url: str) -> Path:
+    if output is None:
+        name = unquote(urlsplit(url).path.rpartition("/")[2])
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise click.BadParameter("the URL names no file", param_hint="--output")
+        output = Path(name)
+    output = output.absolute()
+    if output.exists() and not output.is_file():
+        raise click.BadParameter(f"{output} is not a regular file", param_hint="--output")
+    return output
+
+
+def _one_digest(digest: Digest | None, md5: str | None) -> Digest | None:
+    if md5 is None:
+        return digest
+    try:
+        parsed = parse_digest(f"md5:{md5}")
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--md5") from error
+    if digest not in (None, parsed):
+        raise click.UsageError("--md5 and --digest contradict each other")
+    return parsed
+
+
+def _log_to(path: Path | None) -> None:
+    """Log to a file of bounded size, or to the console."""
+    handler: logging.Handler
+    if path is None:
+        handler = logging.StreamHandler()
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)
+    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+    ours = logging.getLogger("supernode.dfget")
+    ours.handlers = [handler]
+    ours.propagate = False
+    ours.setLevel(logging.INFO)

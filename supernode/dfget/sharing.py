@@ -1,0 +1,195 @@
+"""The downloader's side of sharing: finds or starts the uploader of its home and feeds it.
+
+Sharing is a courtesy to others: whatever goes wrong with it, the download goes on.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import trio
+
+from supernode.dfget import control
+from supernode.dfget.options import Node, Order
+from supernode.dfget.supernode import PeerRequest, TaskRequest
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 10.0
+"""Until when a new uploader must answer."""
+REPLY_SECONDS = 5.0
+RESTART_SECONDS = 2.0
+"""How long a start is given before the next: it may have met an uploader that was leaving."""
+
+
+class NotShared(Exception):
+    """There is no uploader to share with."""
+
+
+class Sharing:
+    """The connection to the uploader; messages are answered one by one, in order."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._lines = control.Lines(stream)
+        self._turn = trio.Lock()
+        self.alive = True
+        self.ip = ""
+        self.port = 0
+
+    async def hello(self) -> None:
+        """Begin; learn where the uploader listens. Raises NotShared."""
+        reply = await self._tell(control.Hello())
+        self.ip, self.port = reply.ip, reply.port
+
+    async def joined(self, node: Node, peer: PeerRequest, peer_id: str) -> None:
+        """Tell that this machine is a supernode's peer."""
+        await self._try(control.Joined(node.host, node.port, peer, peer_id))
+
+    async def share(
+        self, order: Order, node: Node, task: str, request: TaskRequest, data: Path, piece_size: int
+    ) -> None:
+        """Tell which file pieces will come of."""
+        await self._try(
+            control.Share(
+                name=data.name,
+                data=str(data),
+                piece_size=piece_size,
+                host=node.host,
+                port=node.port,
+                task=task,
+                request=request,
+                expire_time=order.expire_time,
+            )
+        )
+
+    async def piece(self, number: int, length: int) -> None:
+        """Tell that a piece may be served; when this returns, it is."""
+        await self._try(control.Piece(number, length))
+
+    async def finished(self) -> bool:
+        """Hand the file over; tell whether the uploader has taken it."""
+        await self._try(control.Finished())
+        return self.alive
+
+    async def _try(self, message: control.Message) -> None:
+        if not self.alive:
+            return
+        try:
+            await self._tell(message)
+        except NotShared as error:
+            self.alive = False
+            log.warning("sharing ends: %s", error)
+
+    async def _tell(self, message: control.Message) -> control.Reply:
+        try:
+            # Shielded: a message without its reply would put all later ones out of step.
+            with trio.fail_after(REPLY_SECONDS, shield=True):
+                async with self._turn:
+                    await self._lines.send(message)
+                    line = await self._lines.receive()
+            reply = msgspec.json.decode(line, type=control.Reply)
+        except (
+            OSError,
+            trio.TooSlowError,
+            trio.BrokenResourceError,
+            control.BadLine,
+            msgspec.MsgspecError,
+        ) as error:
+            raise NotShared(f"the uploader does not answer ({type(error).__name__})") from error
+        if reply.error:
+            raise NotShared(reply.error)
+        return reply
+
+
+@asynccontextmanager
+async def shared(order: Order) -> AsyncIterator[Sharing | None]:
+    """Connect to the uploader of the home, starting it if there is none; None if that fails.
+
+    Args:
+        order: the download; says how a new uploader is to be.
+    """
+    sharing: Sharing | None = None
+    stream: trio.SocketStream | None = None
+    try:
+        with trio.fail_after(START_SECONDS):
+            stream, sharing = await _find_or_start(order)
+    except (NotShared, OSError, trio.TooSlowError) as error:
+        log.warning("nothing will be shared: %s", error or "no uploader came up")
+    try:
+        yield sharing
+    finally:
+        if stream is not None:
+            stream.socket.close()
+
+
+async def _find_or_start(order: Order) -> tuple[trio.SocketStream, Sharing]:
+    process: subprocess.Popen[bytes] | None = None
+    tried_at = -RESTART_SECONDS
+    while True:
+        if found := await _find(order.home):
+            return found
+        now = trio.current_time()
+        if process is not None and process.poll() not in (None, 0):
+            raise NotShared(
+                f"the uploader ended with {process.returncode}; see {order.home}/logs/uploader.log"
+            )
+        if process is None or now - tried_at > RESTART_SECONDS:
+            process, tried_at = _start(order), now
+        await trio.sleep(0.02)
+
+
+async def _find(home: Path) -> tuple[trio.SocketStream, Sharing] | None:
+    """Connect to the running uploader; an answered hello keeps it from leaving."""
+    where = control.whereabouts(home)
+    if where is None:
+        return None
+    try:
+        stream = await trio.open_unix_socket(where.socket)
+    except OSError:
+        return None
+    sharing = Sharing(stream)
+    try:
+        await sharing.hello()
+    except NotShared:
+        stream.socket.close()
+        return None
+    except BaseException:
+        stream.socket.close()
+        raise
+    return stream, sharing
+
+
+def _start(order: Order) -> subprocess.Popen[bytes]:
+    """Start an uploader that outlives us. If another one is up already, it ends at once."""
+    program = [sys.executable]
+    environment = dict(os.environ)
+    if getattr(sys, "frozen", False):
+        # A one-file executable must unpack itself anew: our unpacked files go when we do.
+        environment["PYINSTALLER_RESET_ENVIRONMENT"] = "1"
+        environment.pop("LD_LIBRARY_PATH", None)
+        if original := environment.pop("LD_LIBRARY_PATH_ORIG", None):
+            environment["LD_LIBRARY_PATH"] = original
+    else:
+        program += ["-m", "supernode"]
+    command = [
+        *program,
+        "dfget-uploader",
+        f"--home={order.home}",
+        f"--ip={order.ip}",
+        f"--port={order.port}",
+        f"--alivetime={order.alive_time}",
+        f"--totallimit={order.total_limit}",
+    ]
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -1,0 +1,401 @@
+"""The uploader of a home directory: a process that outlives the downloads and shares their files.
+
+Comes with the first download of its home, forgets each file some time after its last use, and
+leaves when there has been no work for a while, signing its peers off.
+"""
+
+import contextlib
+import logging
+import math
+import os
+import random
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import trio
+
+from supernode.core.pieces import piece_range
+from supernode.dfget import control
+from supernode.dfget.content import sweep
+from supernode.dfget.http import HttpClient
+from supernode.dfget.listen import accept_each
+from supernode.dfget.options import Node
+from supernode.dfget.piece_server import PieceServer
+from supernode.dfget.rate import TokenBucket
+from supernode.dfget.shelf import SharedFile, Shelf
+from supernode.dfget.supernode import (
+    PeerRequest,
+    PieceReport,
+    Rejected,
+    Supernode,
+    Unreachable,
+)
+
+log = logging.getLogger(__name__)
+
+PORTS = (15000, 65000)
+"""Dragonfly's limits, inclusive."""
+PORT_TRIES = 50
+LOCK_SECONDS = 5.0
+"""How long to wait for an uploader that is leaving."""
+FIRST_WORD_SECONDS = 10.0
+"""How long to wait for the download that started us."""
+LEAVE_SECONDS = 3.0
+TELL_SECONDS = 5.0
+HEARTBEAT_SECONDS = 60.0
+MAX_DOWNLOADS = 256
+REPORTS_AT_ONCE = 256
+LONGEST_SOCKET_PATH = 100
+
+
+_MESSAGE: msgspec.json.Decoder[control.Message] = msgspec.json.Decoder(control.Message)
+
+
+class NoPort(Exception):
+    """There is no port to listen on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploaderSettings:
+    """How to share.
+
+    Args:
+        ip: the address to bind to; empty: every one.
+        port: 0: any free one that Dragonfly allows.
+        alive_time: seconds without work after which to leave.
+        total_limit: bytes/s for all uploads; 0: none.
+    """
+
+    home: Path
+    ip: str
+    port: int
+    alive_time: float
+    total_limit: int
+
+
+async def run_uploader(settings: UploaderSettings) -> None:
+    """Be the uploader of the home until there is no work; return at once if another one is.
+
+    Raises:
+        NoPort: nothing to listen on.
+        OSError: the home cannot be used.
+    """
+    home = settings.home
+    (home / "data").mkdir(parents=True, exist_ok=True)
+    lock = control.UploaderLock(home)
+    try:
+        if not await _acquire(lock, home):
+            return
+        await trio.to_thread.run_sync(sweep, home / "data")
+        pieces, port = await _listen(settings.ip, settings.port)
+        with _socket_path(home) as path:
+            local = _listen_locally(path)
+            await Uploader(settings, port, lock).run(pieces, local, path)
+    finally:
+        lock.close()
+
+
+async def _acquire(lock: control.UploaderLock, home: Path) -> bool:
+    """Get the lock, waiting for a predecessor that is leaving; not if one is there to stay."""
+    with trio.move_on_after(LOCK_SECONDS):
+        while not lock.acquire():
+            if control.whereabouts(home) is not None:
+                return False
+            await trio.sleep(0.05)
+        return True
+    return False
+
+
+async def _listen(ip: str, port: int) -> tuple[list[trio.SocketListener], int]:
+    chance = random.SystemRandom()
+    ports = [port] if port else [chance.randint(*PORTS) for _ in range(PORT_TRIES)]
+    for candidate in ports:
+        try:
+            return await trio.open_tcp_listeners(candidate, host=ip or None), candidate
+        except OSError as error:
+            problem = error
+    raise NoPort(f"cannot listen on {ip or '*'}:{ports[-1]}: {problem}")
+
+
+@contextlib.contextmanager
+def _socket_path(home: Path) -> Iterator[Path]:
+    """Yield a path for the control socket, short enough for one; removed afterwards."""
+    path = home / "uploader.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+        return
+    folder = tempfile.mkdtemp(prefix="dfget-")
+    try:
+        yield Path(folder, "s")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listen_locally(path: Path) -> trio.SocketListener:
+    path.unlink(missing_ok=True)  # a killed predecessor's; we hold the lock
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    path.chmod(0o600)  # before anyone can connect
+    listening.listen(64)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+
+
+class Uploader:
+    """One uploader at work.
+
+    Args:
+        settings: how to share.
+        port: where the pieces are served.
+        lock: held; says where we are.
+    """
+
+    def __init__(self, settings: UploaderSettings, port: int, lock: control.UploaderLock) -> None:
+        self._settings = settings
+        self._port = port
+        self._lock = lock
+        self._shelf = Shelf()
+        self._server = PieceServer(self._shelf, TokenBucket(settings.total_limit), self._spoiled)
+        self._http = HttpClient()
+        self._peers: dict[tuple[Node, str], PeerRequest] = {}
+        self._downloads = 0
+        self._worked_at = trio.current_time()
+        self._patience = max(settings.alive_time, FIRST_WORD_SECONDS)
+        self._stop = False
+        self._changed = trio.Event()
+        self._tasks: trio.Nursery | None = None
+
+    async def run(
+        self, pieces: list[trio.SocketListener], local: trio.SocketListener, path: Path
+    ) -> None:
+        """Share until told to stop or idle, then sign off. Owns the listeners."""
+        with contextlib.closing(self._http):
+            await self._run(pieces, local, path)
+
+    async def _run(
+        self, pieces: list[trio.SocketListener], local: trio.SocketListener, path: Path
+    ) -> None:
+        async with trio.open_nursery() as tasks:
+            self._tasks = tasks
+            await tasks.start(self._watch_signals)
+            for listener in pieces:
+                tasks.start_soon(self._server.run, listener)
+            conversations = trio.CancelScope()
+            tasks.start_soon(self._converse_until, conversations, local)
+            tasks.start_soon(self._beat)
+            self._lock.publish(control.Whereabouts(os.getpid(), str(path), self._port))
+            log.info("up: pieces at %s:%d", self._settings.ip or "*", self._port)
+            await self._until_idle()
+            self._lock.retract()
+            conversations.cancel()
+            await self._leave()
+            tasks.cancel_scope.cancel()
+
+    async def _watch_signals(self, task_status: trio.TaskStatus[None]) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
+            async for number in signals:
+                log.info("told to stop by %s", signal.Signals(number).name)
+                self._stop = True
+                self._changed.set()
+
+    async def _until_idle(self) -> None:
+        while not self._stop:
+            self._changed = trio.Event()
+            now = trio.current_time()
+            for shared in self._shelf.expired(now):
+                self._give_up(shared, "nobody wants it any more")
+            worked_at = max(self._worked_at, self._server.worked_at)
+            leave_at = math.inf if self._downloads else worked_at + self._patience
+            if now >= leave_at:
+                log.info("no work")
+                return
+            with trio.move_on_at(min(leave_at, self._shelf.next_expiry())):
+                await self._changed.wait()
+
+    async def _leave(self) -> None:
+        """Sign off everywhere, let responses under way finish, remove the files."""
+        with trio.move_on_after(LEAVE_SECONDS):
+            async with trio.open_nursery() as goodbyes:
+                for node, peer_id in self._peers:
+                    goodbyes.start_soon(self._sign_off, node, peer_id)
+            await self._server.idle()
+        for shared in self._shelf:
+            self._shelf.remove(shared)
+        log.info("left")
+
+    async def _sign_off(self, node: Node, peer_id: str) -> None:
+        try:
+            await Supernode(node, self._http).remove_peer(peer_id)
+        except (Unreachable, Rejected) as error:
+            log.warning("cannot sign off: %s", error)
+
+    # conversations with downloaders
+
+    async def _converse_until(self, scope: trio.CancelScope, local: trio.SocketListener) -> None:
+        with scope:
+            await accept_each(local, self._converse, at_most=MAX_DOWNLOADS)
+
+    async def _converse(self, stream: trio.SocketStream) -> None:
+        """Listen to one downloader for as long as it lives; it may be silent for long."""
+        download = _Conversation(self)
+        self._downloads += 1
+        self._patience = self._settings.alive_time
+        try:
+            lines = control.Lines(stream)
+            while line := await lines.receive():
+                reply = download.hear(_MESSAGE.decode(line))
+                with trio.fail_after(TELL_SECONDS):
+                    await lines.send(reply)
+        except (
+            OSError,
+            trio.BrokenResourceError,
+            trio.TooSlowError,
+            control.BadLine,
+            msgspec.MsgspecError,
+        ) as error:
+            log.warning("a downloader broke off: %s", error)
+        finally:
+            if download.shared is not None:
+                self._give_up(download.shared, "its download ended early")
+            self._downloads -= 1
+            self._worked_at = trio.current_time()
+            self._changed.set()
+
+    # what conversations do
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where pieces are served: the bound address, empty for every one, and the port."""
+        return self._settings.ip, self._port
+
+    def joined(self, message: control.Joined) -> None:
+        """Remember to sign a peer off."""
+        self._peers[Node(message.host, message.port), message.peer_id] = message.peer
+
+    def share(self, message: control.Share) -> SharedFile:
+        """Take a file up."""
+        shared = SharedFile(
+            name=message.name,
+            data=Path(message.data),
+            piece_size=message.piece_size,
+            node=Node(message.host, message.port),
+            task=message.task,
+            request=message.request,
+            expire_time=message.expire_time,
+            used_at=trio.current_time(),
+        )
+        self._shelf.add(shared)
+        log.info("sharing %s of task %s", shared.name, shared.task)
+        return shared
+
+    def finished(self, shared: SharedFile) -> None:
+        """Keep a file whose download has ended."""
+        shared.finish()
+        shared.used_at = trio.current_time()
+        self._changed.set()
+
+    def drop(self, shared: SharedFile) -> None:
+        """Forget a file that its downloader gave up."""
+        self._shelf.remove(shared)
+
+    # giving up files
+
+    def _spoiled(self, shared: SharedFile) -> None:
+        self._shelf.remove(shared)
+        self._give_up(shared, "it is not what was downloaded any more")
+
+    def _give_up(self, shared: SharedFile, why: str) -> None:
+        log.info("giving up %s: %s", shared.name, why)
+        shared.expire_time = math.inf  # nobody else need see to it
+        assert self._tasks is not None
+        self._tasks.start_soon(self._withdraw, shared)
+
+    async def _withdraw(self, shared: SharedFile) -> None:
+        """Tell the supernode first, so that nobody is sent here for a file that is gone."""
+        try:
+            with trio.move_on_after(TELL_SECONDS):
+                supernode = Supernode(shared.node, self._http)
+                await supernode.finish(shared.task, shared.request.client, holds=False)
+        except (Unreachable, Rejected) as error:
+            log.info("cannot withdraw %s: %s", shared.name, error)
+        finally:
+            self._shelf.remove(shared)
+
+    # staying known
+
+    async def _beat(self) -> None:
+        """Ask after our peers each minute: it keeps them alive; a forgotten one joins again."""
+        while True:
+            await trio.sleep(HEARTBEAT_SECONDS)
+            for (node, peer_id), peer in list(self._peers.items()):
+                supernode = Supernode(node, self._http)
+                try:
+                    if not await supernode.knows_peer(peer_id):
+                        await self._rejoin(supernode, peer)
+                except (Unreachable, Rejected) as error:
+                    log.info("supernode %s: %s", node, error)
+
+    async def _rejoin(self, supernode: Supernode, peer: PeerRequest) -> None:
+        peer_id = await supernode.register_peer(peer)
+        self._peers[supernode.node, peer_id] = peer
+        for shared in self._shelf:
+            if shared.node != supernode.node or shared.seal is None:
+                continue  # a download under way registers itself again
+            try:
+                await supernode.task(shared.task)  # only what others want: never cause a fetch
+                await self._offer(supernode, shared, peer_id)
+            except Rejected as error:
+                self._give_up(shared, f"the supernode does not want it: {error}")
+
+    async def _offer(self, supernode: Supernode, shared: SharedFile, peer_id: str) -> None:
+        """Register a whole file's download again, with all that it has."""
+        shared.request = msgspec.structs.replace(shared.request, peer=peer_id)
+        client = shared.request.client
+        await supernode.register_task(shared.request, wait=0)
+        reports = [
+            PieceReport(piece_range(number, shared.piece_size), peer_id, "SUCCESS")
+            for number in sorted(shared.pieces)
+        ]
+        while len(reports) > REPORTS_AT_ONCE:
+            batch, reports = tuple(reports[:REPORTS_AT_ONCE]), reports[REPORTS_AT_ONCE:]
+            await supernode.pull(
+                shared.task, client, status="RUNNING", reports=batch, count=1, wait=0
+            )
+        await supernode.finish(shared.task, client, holds=True, reports=tuple(reports))
+
+
+class _Conversation:
+    """What one downloader has told so far."""
+
+    def __init__(self, uploader: Uploader) -> None:
+        self.shared: SharedFile | None = None
+        self._uploader = uploader
+
+    def hear(self, message: control.Message) -> control.Reply:
+        """Act on one message."""
+        match message:
+            case control.Hello():
+                return control.Reply("", *self._uploader.address)
+            case control.Joined():
+                self._uploader.joined(message)
+            case control.Share():
+                if self.shared is not None:
+                    self._uploader.drop(self.shared)
+                self.shared = self._uploader.share(message)
+            case control.Piece() if self.shared is not None:
+                self.shared.pieces[message.number] = message.length
+            case control.Finished() if self.shared is not None:
+                self._uploader.finished(self.shared)
+                self.shared = None
+            case _:
+                return control.Reply("nothing is shared yet")
+        return control.Reply()

@@ -1,0 +1,317 @@
+"""``supernode dfget`` as a program: exit codes, what it leaves, and the uploader it starts."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from supernode.dfget import control
+from supernode.dfget.errors import Exit
+from tests.integration.http_stub import StubAnswer, StubRequest, http_stub
+from tests.integration.scripted_tracker import ScriptedTracker
+
+CONTENT = random.Random(1).randbytes(200_000)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Machine:
+    """A home, an output directory and the programs run there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.out = folder / "out"
+        self.out.mkdir()
+        self.output = self.out / "f.bin"
+        self.tracker = ScriptedTracker(CONTENT)
+        self.origin_asked = 0
+
+    async def answer(self, request: StubRequest) -> StubAnswer | None:
+        if request.target == "/origin":
+            self.origin_asked += 1
+            return 200, CONTENT
+        return await self.tracker.answer(request)
+
+    def command(self, *flags: str, output: Path | None = None) -> list[str]:
+        return [
+            *(sys.executable, "-m", "supernode", "dfget", "--json"),
+            *("--home", str(self.home), "-o", str(output or self.output)),
+            *("-u", f"http://127.0.0.1:{self.tracker.port}/origin", "--ip", "127.0.0.1"),
+            *flags,
+        ]
+
+    async def dfget(
+        self, *flags: str, output: Path | None = None
+    ) -> tuple[int, dict[str, object], list[dict[str, object]]]:
+        """Run a download to its end; return exit code, end event and the other events."""
+        process = await trio.run_process(
+            self.command("-n", f"127.0.0.1:{self.tracker.port}", *flags, output=output),
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+        assert process.stderr == b""
+        *events, end = [json.loads(line) for line in process.stdout.splitlines()]
+        assert end["event"] == "end"
+        assert end["exit"] == process.returncode
+        return process.returncode, end, events
+
+    @property
+    def data(self) -> list[str]:
+        return sorted(os.listdir(self.home / "data"))
+
+    async def uploader_gone(self) -> None:
+        """Wait until no uploader holds the lock."""
+        lock = control.UploaderLock(self.home)
+        try:
+            while not lock.acquire():  # noqa: ASYNC110 - another process
+                await trio.sleep(0.02)
+        finally:
+            lock.close()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine whose uploader is stopped at the end."""
+    it = Machine(tmp_path)
+    yield it
+    where = control.whereabouts(it.home)
+    if where is not None:
+        os.kill(where.pid, signal.SIGTERM)
+
+
+@asynccontextmanager
+async def served(machine: Machine) -> AsyncIterator[None]:
+    with trio.fail_after(30):
+        async with http_stub(machine.answer) as machine.tracker.port:
+            yield
+
+
+async def test_a_download_and_its_uploader(machine: Machine) -> None:
+    async with served(machine):
+        code, end, events = await machine.dfget("--digest", f"sha256:{SHA256}")
+        assert code == Exit.OK
+        assert machine.output.read_bytes() == CONTENT
+        assert end["bytes"] == {"seed": len(CONTENT), "peers": 0, "origin": 0}
+        assert end["digest_ok"] is True
+        assert end["requests"] == sum(machine.tracker.calls.values())
+        assert {event["event"] for event in events} == {"piece"}
+        assert sorted(int(str(e["number"])) for e in events) == list(range(machine.tracker.total))
+        assert os.listdir(machine.out) == ["f.bin"]
+        assert machine.tracker.ended == ["SUCCESS"]
+        assert len(machine.tracker.peers) == 1
+
+        first = control.whereabouts(machine.home)
+        assert first is not None
+        assert len(machine.data) == 1
+        code, _, _ = await machine.dfget(output=machine.out / "second")
+        assert code == Exit.OK
+        assert control.whereabouts(machine.home) == first  # the same uploader, found again
+        assert len(machine.data) == 2
+        assert len(machine.tracker.peers) == 1
+
+        os.kill(first.pid, signal.SIGTERM)
+        await machine.uploader_gone()
+        assert machine.tracker.peers == set()  # signed off
+        assert machine.data == []
+        assert machine.output.read_bytes() == CONTENT  # its other name stays
+
+
+async def test_two_at_once_share_one_uploader(machine: Machine) -> None:
+    codes: list[int] = []
+
+    async def one(name: str) -> None:
+        code, _, _ = await machine.dfget(output=machine.out / name)
+        codes.append(code)
+
+    async with served(machine):
+        async with trio.open_nursery() as nursery:
+            for name in ("a", "b", "c"):
+                nursery.start_soon(one, name)
+        assert codes == [Exit.OK] * 3
+        assert len(machine.tracker.peers) == 1
+        assert len(machine.data) == 3
+
+
+async def test_not_staying(machine: Machine) -> None:
+    async with served(machine):
+        code, _, _ = await machine.dfget("--alivetime", "0s")
+        assert code == Exit.OK
+        assert machine.tracker.ended[0] == "FAILED"  # nobody is to come for its pieces
+        await machine.uploader_gone()
+        assert machine.tracker.peers == set()
+    assert machine.data == []
+    assert machine.output.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, Exit.TERMINATED)],
+)
+async def test_interrupted_it_leaves_nothing(
+    machine: Machine, number: signal.Signals, code: Exit
+) -> None:
+    machine.output.write_bytes(b"what was there before")
+    machine.tracker.known = 3
+    async with served(machine):
+        process = await trio.lowlevel.open_process(
+            machine.command("-n", f"127.0.0.1:{machine.tracker.port}"), stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        received = b""
+        while received.count(b'"piece"') < 3:
+            received += await process.stdout.receive_some()
+        process.send_signal(number)
+        async for data in process.stdout:
+            received += data
+        assert await process.wait() == code
+        await process.stdout.aclose()
+        assert machine.data == []
+        assert machine.tracker.ended[0] == "FAILED"
+    assert json.loads(received.splitlines()[-1])["exit"] == code
+    assert machine.output.read_bytes() == b"what was there before"
+    assert os.listdir(machine.out) == ["f.bin"]
+
+
+async def test_killed_outright_its_uploader_clears_up(machine: Machine) -> None:
+    machine.tracker.known = 3
+    async with served(machine):
+        process = await trio.lowlevel.open_process(
+            machine.command("-n", f"127.0.0.1:{machine.tracker.port}"), stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        received = b""
+        while received.count(b'"piece"') < 3:
+            received += await process.stdout.receive_some()
+        process.kill()
+        await process.wait()
+        await process.stdout.aclose()
+        while machine.data:  # noqa: ASYNC110 - another process
+            await trio.sleep(0.02)
+    assert os.listdir(machine.out) == []
+
+
+async def test_without_a_supernode_the_origin_is_asked(machine: Machine) -> None:
+    async with served(machine):
+        code, end, events = await machine.dfget("-n", "127.0.0.1:1")
+        assert code == Exit.OK
+        assert machine.output.read_bytes() == CONTENT
+        assert end["bytes"] == {"seed": 0, "peers": 0, "origin": len(CONTENT)}
+        assert "falling back to the origin" in str(events[0]["text"])
+    assert machine.data == []
+    assert os.listdir(machine.out) == ["f.bin"]
+
+
+async def test_without_a_supernode_and_forbidden_to_ask_the_origin(machine: Machine) -> None:
+    async with served(machine):
+        code, _, _ = await machine.dfget("-n", "127.0.0.1:1", "--notbs")
+        assert code == Exit.NO_SUPERNODE
+        assert machine.origin_asked == 0
+    assert os.listdir(machine.out) == []
+
+
+async def test_the_next_supernode_is_tried(machine: Machine) -> None:
+    async with served(machine):
+        both = f"127.0.0.1:1=1000,127.0.0.1:{machine.tracker.port}"
+        code, end, _ = await machine.dfget("-n", both, "--notbs")
+        assert code == Exit.OK
+        assert end["bytes"] == {"seed": len(CONTENT), "peers": 0, "origin": 0}
+
+
+async def test_a_failed_task_falls_back_and_says_why(machine: Machine) -> None:
+    machine.tracker.refusal = (403, "url_forbidden")
+    async with served(machine):
+        code, _, _ = await machine.dfget("--notbs")
+        assert code == Exit.FAILED
+        code, _, events = await machine.dfget()
+        assert code == Exit.OK
+        assert "the policy forbids to contact this origin" in str(events[0]["text"])
+        assert machine.output.read_bytes() == CONTENT
+
+
+async def test_a_wrong_digest(machine: Machine) -> None:
+    machine.output.write_bytes(b"what was there before")
+    wrong = f"sha256:{'0' * 64}"
+    async with served(machine):
+        code, end, _ = await machine.dfget("--digest", wrong, "--notbs")
+        assert (code, end["digest_ok"]) == (Exit.DIGEST, False)
+        assert machine.origin_asked == 0
+        code, end, _ = await machine.dfget("--digest", wrong)
+        assert (code, end["digest_ok"]) == (Exit.DIGEST, False)
+        assert machine.origin_asked == 1
+        assert machine.data == []
+    assert machine.output.read_bytes() == b"what was there before"
+    assert os.listdir(machine.out) == ["f.bin"]
+
+
+async def test_a_whole_that_is_not_the_supernodes_is_not_accepted(machine: Machine) -> None:
+    machine.tracker.sha256 = "0" * 64
+    async with served(machine):
+        code, _, _ = await machine.dfget("--notbs")
+        assert code == Exit.DIGEST
+    assert os.listdir(machine.out) == []
+
+
+async def test_the_whole_has_a_deadline(machine: Machine) -> None:
+    machine.tracker.known = 3
+    async with served(machine):
+        code, _, _ = await machine.dfget("--timeout", "1500ms")
+        assert code == Exit.TIMEOUT
+    assert os.listdir(machine.out) == []
+
+
+async def test_where_it_cannot_write(machine: Machine) -> None:
+    async with served(machine):
+        code, end, _ = await machine.dfget(output=machine.out / "no" / "such" / "folder")
+        assert code == Exit.CANNOT_WRITE
+        assert "No such file or directory" in str(end["error"])
+    assert machine.data == []
+
+
+async def test_the_md5_and_the_labels_reach_the_supernode(machine: Machine) -> None:
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    async with served(machine):
+        code, _, _ = await machine.dfget(
+            *("-m", md5, "-i", "me", "-f", "a&b", "--header", "X-A: 1", "--header", "X-A: 2"),
+            *("--callsystem", "test"),
+        )
+        assert code == Exit.OK
+    asked = next(body for body in machine.tracker.bodies if "rawURL" in body)
+    assert asked["md5"] == md5
+    assert asked["identifier"] == "me"
+    assert asked["filter"] == ["a", "b"]
+    assert asked["headers"] == {"X-A": "1,2"}
+    assert asked["callSystem"] == "test"
+    assert str(asked["path"]).startswith("/peer/file/f.bin-")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        (),
+        ("-u", "ftp://x/f"),
+        ("-u", "http://x/"),
+        ("-u", "http://x/f", "-s", "fast"),
+        ("-u", "http://x/f", "-o", "/"),
+        ("-u", "http://x/f", "-o", "/dev/null"),
+        ("-u", "http://x/f", "--digest", "crc:1"),
+        ("-u", "http://x/f", "-m", "xyz"),
+        ("-u", "http://x/f", "--port", "80"),
+    ],
+)
+async def test_a_command_line_without_sense(flags: tuple[str, ...]) -> None:
+    from click.testing import CliRunner
+
+    from supernode.dfget.command import command
+
+    result = CliRunner().invoke(command, flags)
+    assert result.exit_code == Exit.USAGE, result.output
+    assert "Usage:" in result.output

@@ -1,0 +1,303 @@
+"""The uploader of a home, run inside the test."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from supernode.core.pieces import piece_range
+from supernode.dfget import control
+from supernode.dfget.content import ContentFile
+from supernode.dfget.http import HttpClient, StatusError
+from supernode.dfget.options import Node, Order
+from supernode.dfget.rate import TokenBucket
+from supernode.dfget.sharing import Sharing
+from supernode.dfget.supernode import PeerRequest, TaskRequest
+from supernode.dfget.uploader import UploaderSettings, run_uploader
+from tests.integration.http_stub import StubRequest, http_stub
+
+SIZE = 4096
+
+
+class Supernode:
+    """Takes note of what the uploader asks."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked: list[tuple[str, str, bytes]] = []
+        self.changed = trio.Event()
+
+    async def answer(self, request: StubRequest) -> tuple[int, bytes]:
+        self.asked.append((request.method, request.target, request.body))
+        self.changed.set()
+        self.changed = trio.Event()
+        return 200, b"[]"
+
+    async def has_heard(self, method: str, text: str) -> None:
+        while not any(m == method and text in t + b.decode() for m, t, b in self.asked):
+            await self.changed.wait()
+
+
+@asynccontextmanager
+async def supernode() -> AsyncIterator[Supernode]:
+    it = Supernode()
+    with trio.fail_after(20):
+        async with http_stub(it.answer) as it.port:
+            yield it
+
+
+def settings(home: Path, **changes: float) -> UploaderSettings:
+    return UploaderSettings(
+        home=home,
+        ip="127.0.0.1",
+        port=0,
+        alive_time=changes.get("alive_time", 60.0),
+        total_limit=0,
+    )
+
+
+async def found(home: Path) -> trio.SocketStream:
+    """Connect to the uploader as soon as it is up."""
+    while True:
+        where = control.whereabouts(home)
+        if where is not None:
+            try:
+                return await trio.open_unix_socket(where.socket)
+            except OSError:
+                pass
+        await trio.sleep(0.01)
+
+
+class Downloader:
+    """The other side: shares one file of two pieces."""
+
+    def __init__(
+        self,
+        home: Path,
+        node: Node,
+        content: ContentFile,
+        stream: trio.SocketStream,
+        expire_time: float,
+    ) -> None:
+        self.content = content
+        self.stream = stream
+        self.sharing = Sharing(stream)
+        self._node = node
+        self._order = Order(
+            url="http://o/f", output=home / "out", home=home, expire_time=expire_time
+        )
+
+    async def begin(self) -> None:
+        await self.sharing.hello()
+        peer = PeerRequest("127.0.0.1", "h", self.sharing.port, "1")
+        await self.sharing.joined(self._node, peer, "h-peer")
+        request = TaskRequest(raw_url="http://o/f", client="c-1", path="/peer/file/f-1-1")
+        await self.sharing.share(self._order, self._node, "t1", request, self.content.path, SIZE)
+        await self.content.write(b"x" * 5000, 0)
+
+    async def fetch(self, number: int) -> int:
+        http = HttpClient()
+        try:
+            return await http.fetch(
+                ("127.0.0.1", self.sharing.port),
+                "/peer/file/f-1-1",
+                piece_range(number, SIZE),
+                memoryview(bytearray(SIZE)),
+                stall=5,
+                total=5,
+                limit=TokenBucket(0),
+            )
+        finally:
+            http.close()
+
+
+async def with_downloader(
+    home: Path,
+    it: Supernode,
+    act: Callable[[Downloader], Awaitable[None]],
+    expire_time: float = 0.2,
+) -> None:
+    stream = await found(home)
+    try:
+        with ContentFile(home / "data" / "f-1-1", "sha256") as content:
+            node = Node("127.0.0.1", it.port)
+            downloader = Downloader(home, node, content, stream, expire_time)
+            await downloader.begin()
+            await act(downloader)
+    finally:
+        stream.socket.close()
+
+
+async def test_pieces_are_served_while_the_download_goes_on(tmp_path: Path) -> None:
+    async def act(downloader: Downloader) -> None:
+        with pytest.raises(StatusError):
+            await downloader.fetch(0)
+        await downloader.sharing.piece(0, SIZE - 5)
+        assert await downloader.fetch(0) == SIZE
+        with pytest.raises(StatusError):
+            await downloader.fetch(1)
+
+    async with supernode() as it, trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(tmp_path))
+        await with_downloader(tmp_path, it, act)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_download_that_ends_early_is_forgotten(tmp_path: Path) -> None:
+    async def act(downloader: Downloader) -> None:
+        await downloader.sharing.piece(0, SIZE - 5)
+
+    async with supernode() as it, trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(tmp_path))
+        await with_downloader(tmp_path, it, act)
+        await it.has_heard("GET", "clientID=c-1")
+        assert b'"FINISHED","pieceResult":"FAILED"' in it.asked[-1][2]
+        nursery.cancel_scope.cancel()
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+async def test_a_finished_file_expires_and_then_the_uploader_leaves(tmp_path: Path) -> None:
+    async def act(downloader: Downloader) -> None:
+        await downloader.sharing.piece(0, SIZE - 5)
+        await downloader.sharing.piece(1, 5000 - (SIZE - 5))
+        assert await downloader.sharing.finished()
+        downloader.content.keep()
+
+    async with supernode() as it, trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(tmp_path, alive_time=0.5))
+        await with_downloader(tmp_path, it, act)
+        await it.has_heard("GET", "FAILED")
+        await it.has_heard("DELETE", "/peers/h-peer")
+    assert list((tmp_path / "data").iterdir()) == []
+    assert control.whereabouts(tmp_path) is None
+    assert not (tmp_path / "uploader.sock").exists()
+
+
+async def test_a_finished_file_outlives_its_downloader_until_it_expires(tmp_path: Path) -> None:
+    served: list[int] = []
+
+    async def act(downloader: Downloader) -> None:
+        await downloader.sharing.piece(0, SIZE - 5)
+        await downloader.sharing.finished()
+        downloader.content.keep()
+        downloader.stream.socket.close()
+        served.append(await downloader.fetch(0))
+
+    async with supernode() as it, trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(tmp_path))
+        await with_downloader(tmp_path, it, act)
+        await it.has_heard("GET", "FAILED")
+        nursery.cancel_scope.cancel()
+    assert served == [SIZE]
+
+
+async def test_one_home_has_one_uploader(tmp_path: Path) -> None:
+    async with supernode(), trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(tmp_path))
+        async with await found(tmp_path):
+            where = control.whereabouts(tmp_path)
+            await run_uploader(settings(tmp_path))  # ends at once
+            assert control.whereabouts(tmp_path) == where
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_a_killed_uploader_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "orphan").write_bytes(b"x")
+    (tmp_path / "uploader.sock").write_bytes(b"")
+    (tmp_path / "uploader.lock").write_text('{"pid":1,"socket":"/nowhere","port":15000}')
+    with ContentFile(tmp_path / "data" / "under-way", "md5"):
+        async with supernode(), trio.open_nursery() as nursery:
+            nursery.start_soon(run_uploader, settings(tmp_path))
+            async with await found(tmp_path):
+                assert os.listdir(tmp_path / "data") == ["under-way"]
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_home_too_deep_for_a_socket(tmp_path: Path) -> None:
+    home = tmp_path / ("deep" * 40)
+    async with supernode(), trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(home))
+        async with await found(home):
+            where = control.whereabouts(home)
+            assert where is not None
+            folder = Path(where.socket).parent
+            assert folder.stat().st_mode & 0o777 == 0o700
+        nursery.cancel_scope.cancel()
+    assert not folder.exists()
+
+
+async def test_nonsense_on_the_socket_ends_that_conversation_only(tmp_path: Path) -> None:
+    async with supernode(), trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(tmp_path))
+        async with await found(tmp_path) as stream:
+            await stream.send_all(b'{"type":"dance"}\n')
+            assert await stream.receive_some() == b""
+        async with await found(tmp_path) as stream:
+            sharing = Sharing(stream)
+            await sharing.hello()
+            assert 15000 <= sharing.port <= 65000
+            await sharing.piece(0, 1)
+            assert not sharing.alive  # nothing was shared yet, so that is refused
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_uploader_nobody_speaks_to_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supernode.dfget.uploader.FIRST_WORD_SECONDS", 0.1)
+    with trio.fail_after(10):
+        await run_uploader(settings(tmp_path, alive_time=0))
+
+
+async def test_the_wait_for_one_that_is_leaving(tmp_path: Path) -> None:
+    tmp_path.joinpath("data").mkdir()
+    leaving = control.UploaderLock(tmp_path)
+    assert leaving.acquire()
+    async with supernode(), trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(tmp_path))
+        for _ in range(20):
+            await trio.lowlevel.checkpoint()
+        assert control.whereabouts(tmp_path) is None
+        leaving.close()
+        await (await found(tmp_path)).aclose()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_supernode_that_forgot_us_learns_again_what_we_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supernode.dfget.uploader.HEARTBEAT_SECONDS", 0.1)
+
+    class Forgetful(Supernode):
+        async def answer(self, request: StubRequest) -> tuple[int, bytes]:
+            _, body = await super().answer(request)
+            match request.method, request.target:
+                case "GET", "/peers/h-peer":
+                    return 404, b'{"code":404,"message":"no such peer"}'
+                case "GET", "/tasks/t1":
+                    return 200, b'{"ID":"t1","cdnStatus":"SUCCESS"}'
+                case "POST", "/peers":
+                    return 201, b'{"ID":"h-again"}'
+                case "POST", "/tasks":
+                    return 201, b'{"ID":"t1"}'
+            return 200, body
+
+    async def act(downloader: Downloader) -> None:
+        await downloader.sharing.piece(0, SIZE - 5)
+        await downloader.sharing.finished()
+        downloader.content.keep()
+
+    it = Forgetful()
+    with trio.fail_after(10):
+        async with http_stub(it.answer) as it.port, trio.open_nursery() as nursery:
+            nursery.start_soon(run_uploader, settings(tmp_path))
+            await with_downloader(tmp_path, it, act, expire_time=60)
+            await it.has_heard("GET", '"reports":[{"pieceRange":"0-4095"')
+            nursery.cancel_scope.cancel()
+    registered = next(b for m, t, b in it.asked if (m, t) == ("POST", "/tasks"))
+    assert b'"peerID":"h-again"' in registered
+    assert b'"cID":"c-1"' in registered
