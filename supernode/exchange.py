@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import TypeAlias
 from urllib.parse import parse_qs
 
+import trio
+
 from supernode.clock import Clock
 from supernode.core.errors import BadField, DomainError
 from supernode.core.identity import TaskId
@@ -98,9 +100,10 @@ class Responder:
         try:
             outcome = handler(request)
             while isinstance(outcome, Wait):
+                deadline = self._clock.deadline(outcome.until)
                 if not self._closing:
-                    await self._feed.wait(outcome.topic, self._clock.deadline(outcome.until))
-                time_is_over = self._closing or self._clock.now() >= outcome.until
+                    await self._feed.wait(outcome.topic, deadline)
+                time_is_over = self._closing or trio.current_time() >= deadline
                 outcome = outcome.again(time_is_over)
         except DomainError as error:
             return self._explain(error)

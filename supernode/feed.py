@@ -1,7 +1,7 @@
 """Fan-out of the core's events: numbers them and wakes who waits for them.
 
-Knows no transport. Never blocks, and a publish costs the same whether one client waits or ten
-thousand: news that only helps a few wakes only a few.
+Knows no transport. Never blocks. News of a piece costs the same whether one client waits or ten
+thousand, for it wakes only as many as it can help.
 """
 
 from collections import deque
@@ -9,12 +9,14 @@ from collections.abc import Hashable, Iterable
 
 import trio
 
-from supernode.core.events import Event, TaskEvent, TaskRegistered
+from supernode.core.events import Concern, Event, TaskEvent, TaskRegistered
 
 TO_FETCH = "to fetch"
 """Topic: there may be a task to fetch. Every task ID is a topic, too."""
 
-_A_FEW = 4
+_A_FEW = 6
+"""How many are woken by news for a few: a finished piece makes one more holder, which has five
+slots unless configured, and gives one slot back."""
 
 
 class Feed:
@@ -30,7 +32,10 @@ class Feed:
         for event in events:
             self.seq += 1
             if isinstance(event, TaskEvent):
-                self._wake(event.task, _A_FEW if event.offers else None)
+                if event.concerns is Concern.A_FEW:
+                    self._wake(event.task, _A_FEW)
+                elif event.concerns is Concern.EVERYBODY:
+                    self._wake(event.task)
                 if isinstance(event, TaskRegistered):
                     self._wake(TO_FETCH)
 
@@ -47,6 +52,8 @@ class Feed:
     async def wait(self, topic: Hashable, deadline: float) -> None:
         """Return when there may be news on ``topic``, at the latest at ``deadline``.
 
+        On cancel, news that had come already goes to the next who waits.
+
         Args:
             deadline: on Trio's clock.
         """
@@ -56,6 +63,11 @@ class Feed:
         try:
             with trio.move_on_at(deadline):
                 await woken.wait()
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except trio.Cancelled:
+            if woken.is_set():
+                self._wake(topic, 1)
+            raise
         finally:
             if not woken.is_set():
                 self._forget(topic, woken)

@@ -9,6 +9,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from supernode.api.errors import failure
+from supernode.api.negotiation import prefers_plain_text
 from supernode.api.routes import Route
 from supernode.core.pieces import MIB
 from supernode.exchange import Answer, Request, Responder
@@ -38,7 +39,7 @@ def _bound(route: Route, responder: Responder) -> Callable[..., Awaitable[Respon
         asked = Request(
             path_fields=path_fields,
             query_string=request.query_string.decode("latin-1"),
-            headers={name.lower(): value for name, value in request.headers},
+            headers={name.lower(): _header(name) for name in request.headers.keys()},  # noqa: SIM118
             body=cast("bytes", await request.get_data()),
         )
         return _response(await responder.respond(route.handler, asked))
@@ -47,12 +48,20 @@ def _bound(route: Route, responder: Responder) -> Callable[..., Awaitable[Respon
 
 
 def _response(answer: Answer) -> Response:
+    """Return the answer; JSON as plain text to a client that prefers that."""
     response = Response(answer.body, answer.status, dict(answer.headers))
-    if answer.body:
-        response.content_type = answer.content_type
-    else:
+    if not answer.body:
         response.headers.pop("Content-Type", None)
+    elif answer.content_type == "application/json" and prefers_plain_text(_header("Accept")):
+        response.content_type = "text/plain"
+    else:
+        response.content_type = answer.content_type
     return response
+
+
+def _header(name: str) -> str:
+    """Return a header of the present request; its lines are one list (RFC 9110 §5.3)."""
+    return ", ".join(request.headers.getlist(name))
 
 
 async def _http_error(error: Exception) -> Response:

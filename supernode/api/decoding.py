@@ -21,7 +21,7 @@ def from_json(body: bytes, model: type[M]) -> M:
     """
     try:
         data = msgspec.json.decode(body) if body.strip() else {}
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadField("body", f"is not JSON: {error}") from None
     return convert(data, model)
 
@@ -53,7 +53,8 @@ def _spelled(value: Any, kind: Any) -> Any:  # noqa: ANN401 - JSON
     if model is None:
         return value
     if isinstance(value, list):
-        return [_spelled(item, model) for item in value]
+        # A list in the list is wrong, and it may be nested deeper than calls can be.
+        return [item if isinstance(item, list) else _spelled(item, model) for item in value]
     if not isinstance(value, dict):
         return value
     fields = {f.encode_name.lower(): f for f in msgspec.structs.fields(model)}

@@ -4,6 +4,7 @@ Every field is optional there; what cannot work without is checked where it is u
 ``None`` in an answer leaves the field out while its value is unknown.
 """
 
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -33,6 +34,18 @@ class PeerCreateResponse(Model):
     """The peer's ID."""
 
     id: str = field(name="ID")
+
+
+class PeerInfo(Model):
+    """A peer as it introduced itself."""
+
+    id: str = field(name="ID")
+    ip: str = field(name="IP")
+    host_name: str = field(name="hostName")
+    port: int
+    created: datetime
+    """When it did so first; RFC 3339, UTC, milliseconds."""
+    version: str = ""
 
 
 class TaskCreateRequest(Model):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -10,6 +11,7 @@ from supernode.api.decoding import from_fields, from_json
 from supernode.api.models import (
     PeerCreateRequest,
     PeerCreateResponse,
+    PeerInfo,
     PieceInfo,
     PiecePullRequest,
     PieceReport,
@@ -18,7 +20,7 @@ from supernode.api.models import (
     TaskCreateResponse,
     TaskInfo,
 )
-from supernode.api.negotiation import names_json, prefers_plain_text, wanted_wait
+from supernode.api.negotiation import names_json, wanted_wait
 from supernode.core.commands import (
     Assignment,
     PeerHolder,
@@ -93,7 +95,20 @@ class Rest:
                 version=asked.version,
             )
         )
-        return _json(request, 201, PeerCreateResponse(id=peer))
+        return _json(201, PeerCreateResponse(id=peer))
+
+    def get_peer(self, request: Request) -> Answer:
+        """``GET /peers/{id}``."""
+        peer = self._dispatch.tracker.peer(PeerId(request.path_fields["id"]))
+        info = PeerInfo(
+            id=peer.id,
+            ip=peer.ip,
+            host_name=peer.host_name,
+            port=peer.port,
+            version=peer.version,
+            created=datetime.fromtimestamp(round(peer.created, 3), UTC),
+        )
+        return _json(200, info)
 
     def delete_peer(self, request: Request) -> Answer:
         """``DELETE /peers/{id}``."""
@@ -125,17 +140,17 @@ class Rest:
             known = self._dispatch.tracker.task(task)
             if known.piece_size is None and known.status in (CdnStatus.WAITING, CdnStatus.RUNNING):
                 return None
-            return self._created(request, known)
+            return self._created(known)
 
         return self._waiting(
-            request, task, ready, lambda: self._created(request, self._dispatch.tracker.task(task))
+            request, task, ready, lambda: self._created(self._dispatch.tracker.task(task))
         )
 
-    def _created(self, request: Request, task: Task) -> Answer:
+    def _created(self, task: Task) -> Answer:
         response = TaskCreateResponse(
             id=task.id, file_length=_framed_length(task), piece_size=task.piece_size
         )
-        return _json(request, 201, response)
+        return _json(201, response)
 
     def get_task(self, request: Request) -> Answer:
         """``GET /tasks/{id}``."""
@@ -159,7 +174,7 @@ class Rest:
             reason=task.reason.code if task.reason else "",
             detail=task.detail,
         )
-        return _json(request, 200, info)
+        return _json(200, info)
 
     # pieces
 
@@ -185,18 +200,18 @@ class Rest:
 
         def answer(pulled: Pulled) -> Answer | None:
             if pulled.assignments or pulled.ended:
-                return self._pieces(request, task, pulled)
+                return self._pieces(task, pulled)
             return None
 
         return answer(first) or self._waiting(
             request,
             task,
             lambda: answer(self._dispatch(again)),
-            lambda: self._pieces(request, task, Pulled()),
+            lambda: self._pieces(task, Pulled()),
         )
 
-    def _pieces(self, request: Request, task: TaskId, pulled: Pulled) -> Answer:
-        return _json(request, 200, [self._piece(task, piece) for piece in pulled.assignments])
+    def _pieces(self, task: TaskId, pulled: Pulled) -> Answer:
+        return _json(200, [self._piece(task, piece) for piece in pulled.assignments])
 
     def _piece(self, task: TaskId, piece: Assignment) -> PieceInfo:
         holder = piece.holder
@@ -259,9 +274,8 @@ class Rest:
         return again(False)
 
 
-def _json(request: Request, status: int, model: object) -> Answer:
-    plain = prefers_plain_text(request.headers.get("accept", ""))
-    return Answer(status, msgspec.json.encode(model), "text/plain" if plain else "application/json")
+def _json(status: int, model: object) -> Answer:
+    return Answer(status, msgspec.json.encode(model))
 
 
 def _framed_length(task: Task) -> int | None:
@@ -273,7 +287,7 @@ def _framed_length(task: Task) -> int | None:
 def _count(text: str | None) -> int:
     if text is None:
         return DEFAULT_PIECES
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) < MOST_PIECES):
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) < MOST_PIECES):
         raise BadField("num", f"{text[:32]!r} is not a positive number")
     return int(text)
 

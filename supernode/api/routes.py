@@ -24,6 +24,7 @@ def routes(rest: Rest) -> list[Route]:
     return [
         Route("GET", "/_ping", rest.ping),
         Route("POST", "/peers", rest.create_peer),
+        Route("GET", "/peers/<id>", rest.get_peer),
         Route("DELETE", "/peers/<id>", rest.delete_peer),
         Route("POST", "/tasks", rest.create_task),
         Route("GET", "/tasks/<id>", rest.get_task),

@@ -19,8 +19,18 @@ class Why(enum.StrEnum):
 
     PEER = "a peer with a free slot holds it"
     FIRST_COPY = "no peer has it or is fetching it: the seed gives the first copy"
-    HOLDERS_FULL = "every peer that holds it is busy or avoided"
-    OVERDUE = "the copy on its way takes longer than a piece usually does"
+    HOLDERS_FULL = "every peer that holds it is busy, the seed is not"
+    HOLDERS_AVOIDED = "every peer that holds it has just failed this client"
+    OVERDUE = "the copy on its way takes longer than a piece usually does, the seed is idle"
+
+
+class Concern(enum.Enum):
+    """Whom an event concerns of those who wait for news of its task."""
+
+    NOBODY = enum.auto()
+    A_FEW = enum.auto()
+    """Some can get a piece now that could not before."""
+    EVERYBODY = enum.auto()
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -49,8 +59,7 @@ class TaskEvent(Event, frozen=True, kw_only=True):
     """Something about a task."""
 
     task: TaskId
-    offers: ClassVar[bool] = False
-    """Whether a few clients may now get a piece; otherwise it concerns everyone who waits."""
+    concerns: ClassVar[Concern] = Concern.NOBODY
 
 
 class TaskRegistered(TaskEvent, frozen=True, kw_only=True, tag="task.registered"):
@@ -68,6 +77,7 @@ class TaskSized(TaskEvent, frozen=True, kw_only=True, tag="task.sized"):
 
     length: int | None
     piece_size: int
+    concerns = Concern.EVERYBODY
 
 
 class TaskFinished(TaskEvent, frozen=True, kw_only=True, tag="task.finished"):
@@ -76,6 +86,7 @@ class TaskFinished(TaskEvent, frozen=True, kw_only=True, tag="task.finished"):
     length: int
     md5: str
     sha256: str
+    concerns = Concern.EVERYBODY
 
 
 class TaskFailed(TaskEvent, frozen=True, kw_only=True, tag="task.failed"):
@@ -84,6 +95,7 @@ class TaskFailed(TaskEvent, frozen=True, kw_only=True, tag="task.failed"):
     status: CdnStatus
     reason: Reason
     detail: str
+    concerns = Concern.EVERYBODY
 
 
 class PieceCached(TaskEvent, frozen=True, kw_only=True, tag="piece.cached"):
@@ -91,7 +103,7 @@ class PieceCached(TaskEvent, frozen=True, kw_only=True, tag="piece.cached"):
 
     piece: PieceNumber
     digest: PieceDigest
-    offers = True
+    concerns = Concern.A_FEW
 
 
 class DownloadStarted(TaskEvent, frozen=True, kw_only=True, tag="download.started"):
@@ -106,6 +118,7 @@ class DownloadFinished(TaskEvent, frozen=True, kw_only=True, tag="download.finis
     """A client has every piece."""
 
     client: ClientId
+    concerns = Concern.EVERYBODY
 
 
 class DownloadFailed(TaskEvent, frozen=True, kw_only=True, tag="download.failed"):
@@ -113,6 +126,7 @@ class DownloadFailed(TaskEvent, frozen=True, kw_only=True, tag="download.failed"
 
     client: ClientId
     reason: Reason
+    concerns = Concern.EVERYBODY
 
 
 class DownloadWithdrawn(TaskEvent, frozen=True, kw_only=True, tag="download.withdrawn"):
@@ -146,7 +160,7 @@ class PieceFinished(TaskEvent, frozen=True, kw_only=True, tag="piece.finished"):
     client: ClientId
     piece: PieceNumber
     lease: int | None
-    offers = True
+    concerns = Concern.A_FEW
 
 
 class PieceFailed(TaskEvent, frozen=True, kw_only=True, tag="piece.failed"):
@@ -156,14 +170,14 @@ class PieceFailed(TaskEvent, frozen=True, kw_only=True, tag="piece.failed"):
     piece: PieceNumber
     lease: int
     avoid_until: float
-    offers = True
+    concerns = Concern.A_FEW
 
 
 class LeaseExpired(TaskEvent, frozen=True, kw_only=True, tag="lease.expired"):
     """Nothing was heard of a lease before its deadline."""
 
     lease: int
-    offers = True
+    concerns = Concern.A_FEW
 
 
 class LeaseReleased(TaskEvent, frozen=True, kw_only=True, tag="lease.released"):
@@ -171,4 +185,4 @@ class LeaseReleased(TaskEvent, frozen=True, kw_only=True, tag="lease.released"):
 
     lease: int
     reason: Reason
-    offers = True
+    concerns = Concern.A_FEW

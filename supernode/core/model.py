@@ -35,6 +35,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     seed_slots: int = 8
     """Concurrent uploads of the supernode itself, per task."""
+    seed_repeats: int = 2
+    """Only below so many uploads of a task does it repeat pieces that peers have or will have."""
     peer_slots: int = 5
     """Concurrent uploads of one peer, over all tasks."""
     client_leases: int = 32

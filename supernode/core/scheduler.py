@@ -2,10 +2,10 @@
 
 Rarest first with random tie-breaks (Legout et al., "Rarest First and Choke Algorithms Are Enough",
 IMC 2006); among holders, the best of a few random ones ("the power of two choices", Mitzenmacher
-2001). A peer with a free slot always comes before the seed. The seed's slots go to pieces nobody
-has or is fetching, then to pieces whose holders are all busy; a piece that is on its way to a peer
-is given out by the seed again only when that takes unusually long, for otherwise the seed would
-send everybody the same pieces while they are new.
+2001). A peer with a free slot always comes before the seed. The seed's slots go to
+pieces nobody has or is fetching; only while it is nearly idle, it also repeats pieces whose holders
+are all busy, or that have been on their way to a peer for unusually long. A seed that repeated more
+would send everybody the same pieces while they are new, and be busy with what peers could give.
 """
 
 from typing import NamedTuple, Protocol
@@ -108,10 +108,16 @@ class Scheduler:
         return None
 
     def _why_seed(self, piece: int) -> Why | None:
+        """Return why the seed, which has a free slot, should give this piece, if it should."""
         swarm = self._task.swarm
         if swarm.copies(piece) == 0:
             return Why.FIRST_COPY
-        if swarm.holders[piece] & ~(1 << self._download.index):
+        holders = swarm.holders[piece]
+        if holders and not holders & ~self._avoid:
+            return Why.HOLDERS_AVOIDED
+        if len(self._task.serving) >= self._limits.seed_repeats:
+            return None
+        if holders:
             return Why.HOLDERS_FULL
         if self._now - swarm.assigned_at[piece] > _OVERDUE * swarm.piece_seconds:
             return Why.OVERDUE

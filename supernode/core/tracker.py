@@ -59,6 +59,7 @@ from supernode.core.model import (
     Lease,
     Limits,
     Peer,
+    Secrets,
     Task,
     TaskSpec,
 )
@@ -186,7 +187,7 @@ class _Transition:
             spec.task_url,
             md5=spec.md5,
             identifier=spec.identifier,
-            byte_range=spec.headers.reveal().get("Range"),
+            byte_range=_byte_range(spec.headers),
         )
         task = self._state.tasks.get(identity)
         if task is not None and not _same_file(task.spec, spec):
@@ -235,7 +236,8 @@ class _Transition:
 
     def pull(self, command: Pull) -> Pulled:
         task, download = self._download(command.task, command.client)
-        if download.status is DownloadStatus.FAILED:
+        finished = command.status is PullStatus.FINISHED
+        if download.status is DownloadStatus.FAILED and not finished:
             raise TaskEnded(download.reason or Reason.TASK_FAILED, task.detail)
         reports = [] if command.retry else self._checked(task, command.reports)
         question = (command.status, command.result, command.reports, command.count)
@@ -243,9 +245,10 @@ class _Transition:
             return same
         for piece, report in reports:
             self._count(task, download, piece, report)
-        if command.status is PullStatus.FINISHED:
+        if finished:
             self._end_download(task, download, command.result)
-        elif command.status is PullStatus.STARTED and not command.retry:
+            return Pulled(ended=True)
+        if command.status is PullStatus.STARTED and not command.retry:
             self._release(_ids(download), Reason.CLIENT_RESTARTED)
         if download.status is not DownloadStatus.RUNNING:
             return Pulled(ended=True)
@@ -318,7 +321,9 @@ class _Transition:
             self._emit(DownloadFinished(at=self._now, task=task.id, client=download.client))
 
     def _end_download(self, task: Task, download: Download, result: PieceResult | None) -> None:
-        if download.status is DownloadStatus.RUNNING:
+        # One that has every piece before we know that they are right ends when we do.
+        has_all = task.piece_total is not None and download.have.bit_count() == task.piece_total
+        if download.status is DownloadStatus.RUNNING and not has_all:
             self._release(_ids(download), Reason.CLIENT_LEFT)
             self._emit(
                 DownloadFailed(
@@ -470,6 +475,12 @@ class _Transition:
 
 def _ids(download: Download) -> list[int]:
     return [lease.id for lease in download.leases.values()]
+
+
+def _byte_range(headers: Secrets) -> str | None:
+    """Return which part of the file is asked for; in any case, for the origin heeds none."""
+    ranges = [value for name, value in headers.reveal().items() if name.lower() == "range"]
+    return ",".join(ranges) if ranges else None
 
 
 def _same_file(known: TaskSpec, asked: TaskSpec) -> bool:

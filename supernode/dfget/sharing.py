@@ -20,11 +20,11 @@ from supernode.dfget.supernode import PeerRequest, TaskRequest
 
 log = logging.getLogger(__name__)
 
-START_SECONDS = 10.0
-"""Until when a new uploader must answer."""
+START_SECONDS = 20.0
+"""Until when a new uploader must answer; it takes half a second unless the machine is busy."""
 REPLY_SECONDS = 5.0
 RESTART_SECONDS = 2.0
-"""How long a start is given before the next: it may have met an uploader that was leaving."""
+"""How long to wait before the next start when one ended at once: it met one that was leaving."""
 
 
 class NotShared(Exception):
@@ -134,11 +134,11 @@ async def _find_or_start(order: Order) -> tuple[trio.SocketStream, Sharing]:
         if found := await _find(order.home):
             return found
         now = trio.current_time()
-        if process is not None and process.poll() not in (None, 0):
-            raise NotShared(
-                f"the uploader ended with {process.returncode}; see {order.home}/logs/uploader.log"
-            )
-        if process is None or now - tried_at > RESTART_SECONDS:
+        ended = None if process is None else process.poll()
+        if ended:
+            log_file = f"{order.home}/logs/uploader.log"
+            raise NotShared(f"the uploader ended with {ended}; see {log_file}")
+        if process is None or (ended == 0 and now - tried_at > RESTART_SECONDS):
             process, tried_at = _start(order), now
         await trio.sleep(0.02)
 

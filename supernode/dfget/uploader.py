@@ -52,6 +52,7 @@ HEARTBEAT_SECONDS = 60.0
 MAX_DOWNLOADS = 256
 REPORTS_AT_ONCE = 256
 LONGEST_SOCKET_PATH = 100
+SHORT_FOLDER = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it; TMPDIR may be long
 
 
 _MESSAGE: msgspec.json.Decoder[control.Message] = msgspec.json.Decoder(control.Message)
@@ -133,7 +134,7 @@ def _socket_path(home: Path) -> Iterator[Path]:
         finally:
             path.unlink(missing_ok=True)
         return
-    folder = tempfile.mkdtemp(prefix="dfget-")
+    folder = tempfile.mkdtemp(prefix="dfget-", dir=SHORT_FOLDER)
     try:
         yield Path(folder, "s")
     finally:

@@ -51,6 +51,7 @@ class Cdn:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Fetch whatever waits, until cancelled. On cancel a fetch leaves only unsealed bytes."""
         for task in self._dispatch.tracker.tasks_in(CdnStatus.RUNNING):
+            await self._discard(task)
             self._fail(task, Reason.INTERNAL, "the fetch was interrupted")
         slots = trio.Semaphore(CONCURRENT_FETCHES)
         async with trio.open_nursery() as fetches:
@@ -107,6 +108,7 @@ class Cdn:
             nursery.start_soon(self._seal, file, to_seal, sealed)
             async for piece in to_digest:
                 await trio.to_thread.run_sync(whole.add, piece, limiter=self._hashers)
+        file.end_known(framed_length(whole.length, piece_size))
         right = self._dispatch(
             FinishFetch(
                 task=task,
@@ -209,5 +211,5 @@ async def _cut(
 def _milliseconds(http_date: str) -> int:
     try:
         return int(parsedate_to_datetime(http_date).timestamp() * 1000)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0

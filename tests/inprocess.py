@@ -1,0 +1,85 @@
+"""A supernode without sockets and disk: the real core, feed, handlers and web app."""
+
+import random
+from typing import Any
+
+import httpx2
+
+from supernode.api.app import create_app
+from supernode.api.errors import explain
+from supernode.api.rest import Rest, SeedAddress
+from supernode.api.routes import routes
+from supernode.clock import Clock
+from supernode.core.commands import (
+    CachePiece,
+    FailFetch,
+    FinishFetch,
+    SizeTask,
+    StartFetch,
+)
+from supernode.core.identity import TaskId
+from supernode.core.model import CdnStatus, Limits
+from supernode.core.pieces import PieceDigest, framed_piece_length
+from supernode.core.reasons import Reason
+from supernode.core.tracker import Tracker
+from supernode.dispatch import Dispatcher
+from supernode.exchange import Responder
+from supernode.feed import Feed
+
+SEED = SeedAddress(ip="10.9.9.9", port=8001)
+
+
+class InProcess:
+    """The parts, wired as the daemon does; the test plays the fetch from the origin.
+
+    Make one inside ``trio.run``: its clock starts with Trio's.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.tracker = Tracker(limits)
+        self.feed = Feed()
+        self.clock = Clock.started_now()
+        self.dispatch = Dispatcher(self.tracker, self.feed, self.clock, random.Random(0))
+        self.rest = Rest(self.dispatch, SEED)
+        self.responder = Responder(self.feed, self.clock, explain)
+        self.app = create_app(routes(self.rest), self.responder)
+
+    def browse(self) -> httpx2.AsyncClient:
+        """Return an HTTP client whose requests end in the app."""
+        app: Any = self.app  # typed for ASGI as Hypercorn knows it
+        return httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app), base_url="http://supernode", timeout=None
+        )
+
+    # the origin's side
+
+    def size(self, task: TaskId, length: int | None) -> int:
+        """Let the origin answer; return the piece size."""
+        self.dispatch(StartFetch(task=task))
+        return self.dispatch(SizeTask(task=task, length=length))
+
+    def cache(self, task: TaskId, *pieces: int) -> None:
+        """Let these pieces arrive; unless given, all of them."""
+        known = self.tracker.task(task)
+        assert known.length is not None
+        assert known.piece_size is not None
+        assert known.piece_total is not None
+        for piece in pieces or range(known.piece_total):
+            framed = framed_piece_length(piece, known.length, known.piece_size)
+            self.cache_piece(task, piece, PieceDigest(f"{piece:032x}:{framed}"))
+
+    def cache_piece(self, task: TaskId, piece: int, digest: PieceDigest) -> None:
+        """Let one piece arrive."""
+        self.dispatch(CachePiece(task=task, piece=piece, digest=digest))
+
+    def finish(self, task: TaskId) -> None:
+        """Let the fetch succeed."""
+        length = self.tracker.task(task).length
+        assert length is not None
+        self.dispatch(FinishFetch(task=task, length=length, md5="1" * 32, sha256="2" * 64))
+
+    def fail(self, task: TaskId, reason: Reason, detail: str = "") -> None:
+        """Let the fetch fail."""
+        if self.tracker.task(task).status is CdnStatus.WAITING:
+            self.dispatch(StartFetch(task=task))
+        self.dispatch(FailFetch(task=task, reason=reason, detail=detail))

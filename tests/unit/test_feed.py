@@ -1,0 +1,255 @@
+"""Who is woken by what, in which order, and that nobody is left behind."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from supernode.core.events import (
+    Concern,
+    DownloadFailed,
+    DownloadFinished,
+    DownloadStarted,
+    DownloadWithdrawn,
+    LeaseExpired,
+    LeaseReleased,
+    PeerLeft,
+    PieceAssigned,
+    PieceCached,
+    PieceFailed,
+    PieceFinished,
+    PiecesOffered,
+    TaskEvent,
+    TaskFailed,
+    TaskFinished,
+    TaskRegistered,
+    TaskSized,
+    TaskStarted,
+    Why,
+)
+from supernode.core.identity import ClientId, PeerId, TaskId
+from supernode.core.model import CdnStatus, TaskSpec
+from supernode.core.pieces import PieceDigest, PieceNumber
+from supernode.core.reasons import Reason
+from supernode.feed import TO_FETCH, Feed
+
+X, Y = TaskId("x"), TaskId("y")
+C, PIECE = ClientId("c"), PieceNumber(0)
+CACHED = PieceCached(at=0, task=X, piece=PIECE, digest=PieceDigest("d:5"))
+FAILED = TaskFailed(at=0, task=X, status=CdnStatus.FAILED, reason=Reason.DISK_FULL, detail="")
+ASSIGNED = PieceAssigned(
+    at=0, task=X, lease=1, client=C, piece=PIECE, holder=None, deadline=9, why=Why.PEER
+)
+REGISTERED = TaskRegistered(at=0, task=X, spec=TaskSpec(raw_url="", task_url=""))
+
+FEW = 6
+
+
+class Waiting:
+    """Tasks that wait; notes which of them woke, in order."""
+
+    def __init__(self, feed: Feed, nursery: trio.Nursery) -> None:
+        self.feed = feed
+        self.woken: list[str] = []
+        self.scopes: dict[str, trio.CancelScope] = {}
+        self._nursery = nursery
+
+    async def add(self, *names: str, topic: str = X, deadline: float = math.inf) -> None:
+        """Let them wait, in this order."""
+        for name in names:
+            self._nursery.start_soon(self._wait, name, topic, deadline)
+            await wait_all_tasks_blocked()
+
+    async def _wait(self, name: str, topic: str, deadline: float) -> None:
+        with trio.CancelScope() as self.scopes[name]:
+            await self.feed.wait(topic, deadline)
+            self.woken.append(name)
+
+    async def after(self, act: Callable[[], object]) -> list[str]:
+        """Return who woke because of ``act``."""
+        self.woken.clear()
+        act()
+        await wait_all_tasks_blocked()
+        return list(self.woken)
+
+
+def names(count: int) -> list[str]:
+    return [f"w{n:02}" for n in range(count)]
+
+
+async def test_news_for_everybody_wakes_everybody_of_that_task() -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            waiting = Waiting(Feed(), nursery)
+            await waiting.add(*names(20))
+            await waiting.add("other", topic=Y)
+            assert sorted(await waiting.after(lambda: waiting.feed.publish([FAILED]))) == names(20)
+            nursery.cancel_scope.cancel()
+
+
+async def test_news_for_a_few_wakes_the_first_who_came() -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            waiting = Waiting(Feed(), nursery)
+            publish = waiting.feed.publish
+            await waiting.add(*names(20))
+            everybody = names(20)
+            first = await waiting.after(lambda: publish([CACHED]))
+            assert sorted(first) == everybody[:FEW]
+            second = await waiting.after(lambda: publish([CACHED]))
+            assert sorted(second) == everybody[FEW : 2 * FEW]
+            both = await waiting.after(lambda: publish([CACHED, CACHED]))
+            assert sorted(both) == everybody[2 * FEW :], "each event wakes its own"
+            assert await waiting.after(lambda: publish([CACHED])) == []
+
+
+async def test_who_waits_again_stands_at_the_end() -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            waiting = Waiting(Feed(), nursery)
+            await waiting.add(*names(FEW), "late")
+            await waiting.after(lambda: waiting.feed.publish([CACHED]))
+            await waiting.add(*names(FEW))
+            woken = await waiting.after(lambda: waiting.feed.publish([CACHED]))
+            assert sorted(woken) == ["late", *names(FEW - 1)]
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_concerns_one_client_alone_wakes_nobody() -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            waiting = Waiting(Feed(), nursery)
+            await waiting.add(*names(3))
+            assert await waiting.after(lambda: waiting.feed.publish([ASSIGNED] * 5)) == []
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("kind", "concerns"),
+    [
+        (TaskRegistered, Concern.NOBODY),
+        (TaskStarted, Concern.NOBODY),
+        (TaskSized, Concern.EVERYBODY),
+        (TaskFinished, Concern.EVERYBODY),
+        (TaskFailed, Concern.EVERYBODY),
+        (PieceCached, Concern.A_FEW),
+        (DownloadStarted, Concern.NOBODY),
+        (DownloadFinished, Concern.EVERYBODY),  # its own client may have a pull waiting
+        (DownloadFailed, Concern.EVERYBODY),
+        (DownloadWithdrawn, Concern.NOBODY),
+        (PieceAssigned, Concern.NOBODY),
+        (PiecesOffered, Concern.NOBODY),
+        (PieceFinished, Concern.A_FEW),
+        (PieceFailed, Concern.A_FEW),
+        (LeaseExpired, Concern.A_FEW),
+        (LeaseReleased, Concern.A_FEW),
+    ],
+)
+def test_whom_an_event_concerns(kind: type[TaskEvent], concerns: Concern) -> None:
+    assert kind.concerns is concerns
+
+
+def test_every_event_of_a_task_is_in_that_table() -> None:
+    (mark,) = test_whom_an_event_concerns.pytestmark  # type: ignore[attr-defined]
+    assert {kind for kind, _ in mark.args[1]} == set(TaskEvent.__subclasses__())
+
+
+async def test_a_new_task_wakes_the_fetcher() -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            waiting = Waiting(Feed(), nursery)
+            await waiting.add("fetcher", topic=TO_FETCH)
+            await waiting.add("client")
+            assert await waiting.after(lambda: waiting.feed.publish([REGISTERED])) == ["fetcher"]
+            nursery.cancel_scope.cancel()
+
+
+async def test_events_are_numbered() -> None:
+    feed = Feed()
+    feed.publish([CACHED, PeerLeft(at=0, peer=PeerId("p")), FAILED])
+    feed.publish([])
+    assert feed.seq == 3
+
+
+async def test_a_nudge_wakes_a_few_of_every_topic() -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            waiting = Waiting(Feed(), nursery)
+            await waiting.add(*names(FEW + 1))
+            await waiting.add("other", topic=Y)
+            assert sorted(await waiting.after(waiting.feed.nudge)) == ["other", *names(FEW)]
+            nursery.cancel_scope.cancel()
+
+
+async def test_a_wait_ends_at_its_deadline(autojump_clock: MockClock) -> None:
+    feed = Feed()
+    before = trio.current_time()
+    await feed.wait(X, before + 30)
+    assert trio.current_time() == before + 30
+    assert feed._waiters == {}
+
+
+async def test_a_wait_whose_deadline_has_passed_lets_others_run() -> None:
+    with trio.testing.assert_checkpoints():
+        await Feed().wait(X, trio.current_time() - 1)
+
+
+async def test_who_goes_away_is_forgotten_and_takes_no_wake_up_along() -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            waiting = Waiting(Feed(), nursery)
+            everybody = names(2 * FEW)
+            await waiting.add(*everybody)
+            gone, left = everybody[:FEW], everybody[FEW:]
+            for name in gone:
+                waiting.scopes[name].cancel()
+            await wait_all_tasks_blocked()
+            assert len(waiting.feed._waiters[X]) == FEW
+            woken = await waiting.after(lambda: waiting.feed.publish([CACHED]))
+            assert sorted(woken) == left
+            assert waiting.feed._waiters == {}
+
+
+@pytest.mark.parametrize("order", [["go", "publish"], ["publish", "go"]])
+async def test_who_goes_away_at_the_moment_of_the_news_leaves_it_to_the_next(
+    order: list[str],
+) -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            waiting = Waiting(Feed(), nursery)
+            everybody = names(FEW + 2)
+            await waiting.add(*everybody)
+            acts = {
+                "go": waiting.scopes[everybody[0]].cancel,
+                "publish": lambda: waiting.feed.publish([CACHED]),
+            }
+            woken = await waiting.after(lambda: [acts[name]() for name in order])
+            assert sorted(woken) == everybody[1 : FEW + 1]
+            nursery.cancel_scope.cancel()
+
+
+async def test_news_between_a_look_and_the_wait_cannot_be_missed() -> None:
+    """Looking, and waiting when there is nothing, happen without a checkpoint between."""
+    feed, found = Feed(), False
+    seen: list[str] = []
+
+    async def look_until_found() -> None:
+        while not found:
+            await feed.wait(X, math.inf)
+            seen.append("woken")
+
+    async def find() -> None:
+        nonlocal found
+        found = True
+        feed.publish([FAILED])
+
+    with trio.fail_after(10):
+        for first, second in ((look_until_found, find), (find, look_until_found)):
+            found = False
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(first)
+                nursery.start_soon(second)
+    assert len(seen) <= 2
+    assert feed._waiters == {}
