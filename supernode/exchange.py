@@ -15,7 +15,7 @@ import trio
 
 from supernode.clock import Clock
 from supernode.core.errors import BadField, DomainError
-from supernode.core.identity import TaskId
+from supernode.core.identity import ClientId, TaskId
 from supernode.feed import Feed
 
 _MOST_QUERY_FIELDS = 64
@@ -65,11 +65,13 @@ class Wait:
 
     Args:
         topic: what news to wait for.
+        client: on whose behalf.
         until: seconds since the epoch.
         again: asked after news, and with True when the time is over: then it must answer.
     """
 
     topic: TaskId
+    client: ClientId
     until: float
     again: "Callable[[bool], Answer | Wait]"
 
@@ -102,7 +104,7 @@ class Responder:
             while isinstance(outcome, Wait):
                 deadline = self._clock.deadline(outcome.until)
                 if not self._closing:
-                    await self._feed.wait(outcome.topic, deadline)
+                    await self._feed.wait(outcome.topic, deadline, client=outcome.client)
                 time_is_over = self._closing or trio.current_time() >= deadline
                 outcome = outcome.again(time_is_over)
         except DomainError as error:

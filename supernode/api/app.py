@@ -6,7 +6,7 @@ from typing import cast
 import structlog
 from quart import Response, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from supernode.api.errors import failure
 from supernode.api.negotiation import prefers_plain_text
@@ -28,7 +28,13 @@ def create_app(routes: Sequence[Route], responder: Responder) -> QuartTrio:
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     for route in routes:
         name = f"{route.method} {route.path}"
-        app.add_url_rule(route.path, name, _bound(route, responder), methods=[route.method])
+        app.add_url_rule(
+            route.path,
+            name,
+            _bound(route, responder),
+            methods=[route.method],
+            provide_automatic_options=False,
+        )
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _defect)
     return app
@@ -36,6 +42,8 @@ def create_app(routes: Sequence[Route], responder: Responder) -> QuartTrio:
 
 def _bound(route: Route, responder: Responder) -> Callable[..., Awaitable[Response]]:
     async def view(**path_fields: str) -> Response:
+        if request.method != route.method:  # HEAD, which the framework takes for GET
+            raise MethodNotAllowed([route.method])
         asked = Request(
             path_fields=path_fields,
             query_string=request.query_string.decode("latin-1"),

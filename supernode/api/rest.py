@@ -1,8 +1,10 @@
 """The specification's operations: request in, command to the tracker, answer out."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, repeat
 
 import msgspec
 
@@ -52,6 +54,8 @@ from supernode.exchange import Answer, Request, Wait
 
 DEFAULT_PIECES = 4
 MOST_PIECES = 1 << 31
+
+_CREDENTIALS = re.compile(r"^([a-z]+://)[^/?#]*@", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ class Rest:
         spec = TaskSpec(
             raw_url=raw_url,
             task_url=task_url(raw_url, asked.filter),
-            md5=asked.md5,
+            md5=validation.md5("md5", asked.md5),
             identifier=asked.identifier,
             headers=Secrets(validation.headers("headers", asked.headers)),
             call_system=asked.call_system,
@@ -142,9 +146,10 @@ class Rest:
                 return None
             return self._created(known)
 
-        return self._waiting(
-            request, task, ready, lambda: self._created(self._dispatch.tracker.task(task))
-        )
+        def as_it_is() -> Answer:
+            return self._created(self._dispatch.tracker.task(task))
+
+        return self._waiting(request, (task, client), ready, as_it_is)
 
     def _created(self, task: Task) -> Answer:
         response = TaskCreateResponse(
@@ -158,8 +163,8 @@ class Rest:
         info = TaskInfo(
             id=task.id,
             cdn_status=task.status,
-            raw_url=task.spec.raw_url,
-            task_url=task.spec.task_url,
+            raw_url=_without_credentials(task.spec.raw_url),
+            task_url=_without_credentials(task.spec.task_url),
             file_length=_framed_length(task),
             http_file_length=task.length,
             piece_size=task.piece_size,
@@ -195,20 +200,18 @@ class Rest:
             reports=_reports(asked),
             count=_count(request.query.get("num")),
         )
-        first = self._dispatch(pull)
-        again = msgspec.structs.replace(pull, retry=True)
+        pulls = chain([pull], repeat(msgspec.structs.replace(pull, retry=True)))
 
-        def answer(pulled: Pulled) -> Answer | None:
+        def something() -> Answer | None:
+            pulled = self._dispatch(next(pulls))
             if pulled.assignments or pulled.ended:
                 return self._pieces(task, pulled)
             return None
 
-        return answer(first) or self._waiting(
-            request,
-            task,
-            lambda: answer(self._dispatch(again)),
-            lambda: self._pieces(task, Pulled()),
-        )
+        def nothing() -> Answer:
+            return self._pieces(task, Pulled())
+
+        return self._waiting(request, (task, client), something, nothing)
 
     def _pieces(self, task: TaskId, pulled: Pulled) -> Answer:
         return _json(200, [self._piece(task, piece) for piece in pulled.assignments])
@@ -254,11 +257,11 @@ class Rest:
     def _waiting(
         self,
         request: Request,
-        topic: TaskId,
+        news: tuple[TaskId, ClientId],
         attempt: Callable[[], Answer | None],
         give_up: Callable[[], Answer],
     ) -> Answer | Wait:
-        """Return what ``attempt`` gives, waiting for it as long as the client prefers."""
+        """Return what ``attempt`` gives, waiting for news as long as the client prefers."""
         seconds = wanted_wait(request.headers.get("prefer", ""))
         if not seconds:
             return attempt() or give_up()
@@ -268,7 +271,7 @@ class Rest:
         def again(time_is_over: bool) -> Answer | Wait:
             answer = attempt() or (give_up() if time_is_over else None)
             if answer is None:
-                return Wait(topic, until, again)
+                return Wait(*news, until, again)
             return Answer(answer.status, answer.body, answer.content_type, applied)
 
         return again(False)
@@ -276,6 +279,11 @@ class Rest:
 
 def _json(status: int, model: object) -> Answer:
     return Answer(status, msgspec.json.encode(model))
+
+
+def _without_credentials(url: str) -> str:
+    """Return the URL as it may be shown: ``http://user:secret@host/`` keeps them to itself."""
+    return _CREDENTIALS.sub(r"\1", url)
 
 
 def _framed_length(task: Task) -> int | None:

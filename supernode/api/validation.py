@@ -13,6 +13,7 @@ _HOST_NAME = re.compile(
 )
 _VISIBLE = re.compile(r"[!-~]+")
 _UPLOAD_PATH = re.compile(r"/[!-~]*")
+_MD5 = re.compile(r"[0-9A-Fa-f]{32}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _MOST_HEADER_BYTES = 32 * 1024
@@ -66,6 +67,13 @@ def url(field: str, value: str) -> str:
         well_formed = None
     if not well_formed:
         raise BadField(field, f"{value[:64]!r} is not an http or https URL")
+    return value
+
+
+def md5(field: str, value: str) -> str:
+    """Return an MD5 in hexadecimal digits, or nothing."""
+    if value and not _MD5.fullmatch(value):
+        raise BadField(field, f"{value[:64]!r} is not an MD5 in hexadecimal digits")
     return value
 
 

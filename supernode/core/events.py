@@ -28,6 +28,8 @@ class Concern(enum.Enum):
     """Whom an event concerns of those who wait for news of its task."""
 
     NOBODY = enum.auto()
+    ITS_CLIENT = enum.auto()
+    """The client that it is about."""
     A_FEW = enum.auto()
     """Some can get a piece now that could not before."""
     EVERYBODY = enum.auto()
@@ -106,67 +108,64 @@ class PieceCached(TaskEvent, frozen=True, kw_only=True, tag="piece.cached"):
     concerns = Concern.A_FEW
 
 
-class DownloadStarted(TaskEvent, frozen=True, kw_only=True, tag="download.started"):
-    """A client began a download, or began it anew."""
+class ClientEvent(TaskEvent, frozen=True, kw_only=True):
+    """Something about one client's download of a task."""
 
     client: ClientId
+
+
+class DownloadStarted(ClientEvent, frozen=True, kw_only=True, tag="download.started"):
+    """A client began a download, or began it anew."""
+
     peer: PeerId | None
     path: str
 
 
-class DownloadFinished(TaskEvent, frozen=True, kw_only=True, tag="download.finished"):
+class DownloadFinished(ClientEvent, frozen=True, kw_only=True, tag="download.finished"):
     """A client has every piece."""
 
-    client: ClientId
-    concerns = Concern.EVERYBODY
+    concerns = Concern.ITS_CLIENT
 
 
-class DownloadFailed(TaskEvent, frozen=True, kw_only=True, tag="download.failed"):
+class DownloadFailed(ClientEvent, frozen=True, kw_only=True, tag="download.failed"):
     """A download ended without every piece."""
 
-    client: ClientId
     reason: Reason
-    concerns = Concern.EVERYBODY
+    concerns = Concern.ITS_CLIENT
 
 
-class DownloadWithdrawn(TaskEvent, frozen=True, kw_only=True, tag="download.withdrawn"):
+class DownloadWithdrawn(ClientEvent, frozen=True, kw_only=True, tag="download.withdrawn"):
     """A client's peer no longer offers what it had."""
 
-    client: ClientId
 
-
-class PieceAssigned(TaskEvent, frozen=True, kw_only=True, tag="piece.assigned"):
+class PieceAssigned(ClientEvent, frozen=True, kw_only=True, tag="piece.assigned"):
     """A lease began: the client shall take the piece from the holder (None: the seed)."""
 
     lease: int
-    client: ClientId
     piece: PieceNumber
     holder: ClientId | None
     deadline: float
     why: Why
 
 
-class PiecesOffered(TaskEvent, frozen=True, kw_only=True, tag="pieces.offered"):
+class PiecesOffered(ClientEvent, frozen=True, kw_only=True, tag="pieces.offered"):
     """A pull was answered with these leases."""
 
-    client: ClientId
     question: tuple[object, ...]
     leases: tuple[int, ...]
 
 
-class PieceFinished(TaskEvent, frozen=True, kw_only=True, tag="piece.finished"):
+class PieceFinished(ClientEvent, frozen=True, kw_only=True, tag="piece.finished"):
     """A client has a piece; ends its lease, if one was open."""
 
-    client: ClientId
     piece: PieceNumber
     lease: int | None
     concerns = Concern.A_FEW
 
 
-class PieceFailed(TaskEvent, frozen=True, kw_only=True, tag="piece.failed"):
+class PieceFailed(ClientEvent, frozen=True, kw_only=True, tag="piece.failed"):
     """A client could not get a piece from its holder, which it will avoid until then."""
 
-    client: ClientId
     piece: PieceNumber
     lease: int
     avoid_until: float

@@ -81,4 +81,4 @@ async def test_everybody_gets_everything_soon(autojump_clock: MockClock) -> None
     assert seconds < 2 * (PIECES * TRANSFER_SECONDS + ORIGIN_SECONDS)
     statuses = {d.status for d in swarm.node.tracker.task(swarm.task).downloads.values()}
     assert statuses == {DownloadStatus.SUCCESS}
-    assert swarm.node.feed._waiters == {}
+    assert swarm.node.feed._topics == {}

@@ -577,7 +577,7 @@ async def test_a_client_that_hangs_up_while_waiting_gets_no_lease(
     call.node.size(task, 1)
     call.node.cache(task)
     assert call.node.tracker.task(task).serving == set()
-    assert call.node.feed._waiters == {}
+    assert call.node.feed._topics == {}
 
 
 async def test_the_last_piece_reported_alone_ends_the_pull_that_waits(
@@ -866,9 +866,9 @@ async def test_nonsense_is_a_bad_request(
 
 async def test_text_of_any_script_does_no_harm(autojump_clock: MockClock, call: Caller) -> None:
     dragon = "\N{DRAGON}\0\n\N{RIGHT-TO-LEFT OVERRIDE}"
-    task = await call.task(identifier=dragon, callSystem=dragon, md5=dragon, filter=[dragon])
+    task = await call.task(identifier=dragon, callSystem=dragon, filter=[dragon])
     seen = (await call("GET", f"/tasks/{task}")).json()
-    assert seen["identifier"] == seen["callSystem"] == seen["md5"] == dragon
+    assert seen["identifier"] == seen["callSystem"] == dragon
     refusal(await call("GET", f"/tasks/{dragon!r}/pieces?clientID=c1"), 404)
 
 
@@ -917,6 +917,41 @@ async def test_nobody_is_refused_for_what_he_accepts(
     answer = await call("POST", "/peers", PEER, Accept="image/png")
     assert answer.status_code == 201
     assert answer.headers["Content-Type"] == "application/json"
+
+
+async def test_only_the_method_itself_will_do(autojump_clock: MockClock, call: Caller) -> None:
+    task = await call.task()
+    call.node.size(task, 1)
+    call.node.cache(task)
+    answer = await call("HEAD", f"/tasks/{task}/pieces?clientID=c1")
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "GET"
+    assert not call.node.tracker.task(task).serving, "a HEAD that took leases"
+    assert (await call("OPTIONS", "/_ping")).status_code == 405
+
+
+async def test_a_preference_is_confirmed_also_when_there_is_something_at_once(
+    autojump_clock: MockClock, call: Caller
+) -> None:
+    task = await call.task()
+    call.node.size(task, 1)
+    call.node.cache(task)
+    answer = await call("GET", f"/tasks/{task}/pieces?clientID=c1", Prefer="wait=5")
+    assert len(answer.json()) == 1
+    assert answer.headers["Preference-Applied"] == "wait=5"
+
+
+async def test_credentials_in_a_url_are_kept(autojump_clock: MockClock, call: Caller) -> None:
+    url = "http://user:secret@o.example/x?y=a@b"
+    task = await call.task(rawURL=url)
+    answer = await call("GET", f"/tasks/{task}")
+    assert answer.json()["rawURL"] == answer.json()["taskURL"] == "http://o.example/x?y=a@b"
+    assert call.node.tracker.task(task).spec.raw_url == url, "the origin is asked with them"
+
+
+async def test_an_md5_must_be_one(autojump_clock: MockClock, call: Caller) -> None:
+    for wrong in ("beef", "x" * 32, " " * 32):
+        refusal(await call("POST", "/tasks", {"rawURL": URL, "cID": "c", "md5": wrong}), 400, "md5")
 
 
 async def test_a_header_may_come_in_several_lines(autojump_clock: MockClock, call: Caller) -> None:

@@ -11,11 +11,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from supernode.clock import Clock
 from supernode.core.errors import BadField, DomainError, NotFound
 from supernode.core.events import TaskSized
-from supernode.core.identity import TaskId
+from supernode.core.identity import ClientId, TaskId
 from supernode.exchange import Answer, Request, Responder, Wait
 from supernode.feed import Feed
 
-X = TaskId("x")
+X, C = TaskId("x"), ClientId("c")
 NEWS = TaskSized(at=0, task=X, length=None, piece_size=1)
 DONE = Answer(200, b"done")
 
@@ -38,13 +38,13 @@ class Patient:
         self._until = clock.now() + seconds
 
     def __call__(self, request: Request) -> Answer | Wait:
-        return Wait(X, self._until, self._again)
+        return Wait(X, C, self._until, self._again)
 
     def _again(self, time_is_over: bool) -> Answer | Wait:
         self.asked.append(time_is_over)
         if self._ready():
             return DONE
-        return Answer(204) if time_is_over else Wait(X, self._until, self._again)
+        return Answer(204) if time_is_over else Wait(X, C, self._until, self._again)
 
 
 async def test_an_answer_is_the_answer() -> None:
@@ -82,7 +82,7 @@ async def test_a_wait_is_answered_when_there_is_something(autojump_clock: MockCl
     assert answers == [DONE]
     assert handler.asked == [False, False, False]
     assert trio.current_time() == before + 6
-    assert feed._waiters == {}
+    assert feed._topics == {}
 
 
 async def test_a_wait_that_is_over_is_answered_all_the_same(autojump_clock: MockClock) -> None:
@@ -93,7 +93,7 @@ async def test_a_wait_that_is_over_is_answered_all_the_same(autojump_clock: Mock
     assert answer == Answer(204)
     assert handler.asked == [True]
     assert trio.current_time() - before == pytest.approx(30)
-    assert feed._waiters == {}
+    assert feed._topics == {}
 
 
 @given(
@@ -134,7 +134,7 @@ async def test_what_turns_out_wrong_while_waiting_is_explained(
         raise NotFound("task", "x")
 
     clock = Clock.started_now()
-    wait = Wait(X, clock.now() + 1, again)
+    wait = Wait(X, C, clock.now() + 1, again)
     answer = await Responder(Feed(), clock, explain).respond(lambda _: wait, Request())
     assert answer == Answer(400, b"no such task: x")
 
@@ -157,7 +157,7 @@ async def test_a_client_that_hangs_up_is_not_asked_for_again() -> None:
             feed.publish([NEWS])  # at the very moment
             nursery.cancel_scope.cancel()
     assert handler.asked == []
-    assert feed._waiters == {}
+    assert feed._topics == {}
 
 
 async def test_nobody_waits_for_a_daemon_that_is_about_to_stop(autojump_clock: MockClock) -> None:

@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from supernode.core.events import (
+    ClientEvent,
     Concern,
     DownloadFailed,
     DownloadFinished,
@@ -57,14 +58,14 @@ class Waiting:
         self._nursery = nursery
 
     async def add(self, *names: str, topic: str = X, deadline: float = math.inf) -> None:
-        """Let them wait, in this order."""
+        """Let them wait, in this order, each on behalf of the client of its name."""
         for name in names:
             self._nursery.start_soon(self._wait, name, topic, deadline)
             await wait_all_tasks_blocked()
 
     async def _wait(self, name: str, topic: str, deadline: float) -> None:
         with trio.CancelScope() as self.scopes[name]:
-            await self.feed.wait(topic, deadline)
+            await self.feed.wait(topic, deadline, client=ClientId(name))
             self.woken.append(name)
 
     async def after(self, act: Callable[[], object]) -> list[str]:
@@ -117,12 +118,27 @@ async def test_who_waits_again_stands_at_the_end() -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_what_concerns_one_client_alone_wakes_nobody() -> None:
+async def test_what_concerns_nobody_who_waits_wakes_nobody() -> None:
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             waiting = Waiting(Feed(), nursery)
             await waiting.add(*names(3))
             assert await waiting.after(lambda: waiting.feed.publish([ASSIGNED] * 5)) == []
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_concerns_one_client_wakes_that_one() -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            waiting = Waiting(Feed(), nursery)
+            publish = waiting.feed.publish
+            await waiting.add(*names(9))
+            await waiting.add("w05", topic=Y)
+            finished = DownloadFinished(at=0, task=X, client=ClientId("w05"))
+            assert await waiting.after(lambda: publish([finished])) == ["w05"]
+            # Woken that way, it does not use up what a few others are woken by.
+            news = await waiting.after(lambda: publish([finished, CACHED]))
+            assert sorted(news) == ["w00", "w01", "w02", "w03", "w04", "w06"]
             nursery.cancel_scope.cancel()
 
 
@@ -136,8 +152,8 @@ async def test_what_concerns_one_client_alone_wakes_nobody() -> None:
         (TaskFailed, Concern.EVERYBODY),
         (PieceCached, Concern.A_FEW),
         (DownloadStarted, Concern.NOBODY),
-        (DownloadFinished, Concern.EVERYBODY),  # its own client may have a pull waiting
-        (DownloadFailed, Concern.EVERYBODY),
+        (DownloadFinished, Concern.ITS_CLIENT),  # it may have a pull waiting
+        (DownloadFailed, Concern.ITS_CLIENT),
         (DownloadWithdrawn, Concern.NOBODY),
         (PieceAssigned, Concern.NOBODY),
         (PiecesOffered, Concern.NOBODY),
@@ -153,7 +169,8 @@ def test_whom_an_event_concerns(kind: type[TaskEvent], concerns: Concern) -> Non
 
 def test_every_event_of_a_task_is_in_that_table() -> None:
     (mark,) = test_whom_an_event_concerns.pytestmark  # type: ignore[attr-defined]
-    assert {kind for kind, _ in mark.args[1]} == set(TaskEvent.__subclasses__())
+    kinds = {*TaskEvent.__subclasses__(), *ClientEvent.__subclasses__()} - {ClientEvent}
+    assert {kind for kind, _ in mark.args[1]} == kinds
 
 
 async def test_a_new_task_wakes_the_fetcher() -> None:
@@ -188,7 +205,7 @@ async def test_a_wait_ends_at_its_deadline(autojump_clock: MockClock) -> None:
     before = trio.current_time()
     await feed.wait(X, before + 30)
     assert trio.current_time() == before + 30
-    assert feed._waiters == {}
+    assert feed._topics == {}
 
 
 async def test_a_wait_whose_deadline_has_passed_lets_others_run() -> None:
@@ -206,10 +223,10 @@ async def test_who_goes_away_is_forgotten_and_takes_no_wake_up_along() -> None:
             for name in gone:
                 waiting.scopes[name].cancel()
             await wait_all_tasks_blocked()
-            assert len(waiting.feed._waiters[X]) == FEW
+            assert len(waiting.feed._topics[X]) == FEW
             woken = await waiting.after(lambda: waiting.feed.publish([CACHED]))
             assert sorted(woken) == left
-            assert waiting.feed._waiters == {}
+            assert waiting.feed._topics == {}
 
 
 @pytest.mark.parametrize("order", [["go", "publish"], ["publish", "go"]])
@@ -252,4 +269,4 @@ async def test_news_between_a_look_and_the_wait_cannot_be_missed() -> None:
                 nursery.start_soon(first)
                 nursery.start_soon(second)
     assert len(seen) <= 2
-    assert feed._waiters == {}
+    assert feed._topics == {}
