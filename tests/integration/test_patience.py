@@ -2,10 +2,11 @@
 
 import json
 
+import pytest
 import trio
 from trio.testing import MockClock
 
-from supernode.core.identity import ClientId, TaskId
+from supernode.core.identity import SEED_PREFIX, ClientId, TaskId
 from supernode.core.model import DownloadStatus
 from supernode.core.pieces import SMALLEST_PIECE, content_size
 from supernode.exchange import Answer, Request
@@ -22,6 +23,8 @@ class Swarm:
 
     def __init__(self, clients: int) -> None:
         self.node = InProcess()
+        self.from_seed = self.from_peers = 0
+        """Pieces."""
         self.names = [ClientId(f"c{n}") for n in range(clients)]
         (self.task,) = {self._register(number) for number in range(clients)}
 
@@ -70,6 +73,10 @@ class Swarm:
             reports = []
             for piece in json.loads(answer.body):
                 await trio.sleep(TRANSFER_SECONDS)
+                if piece["pID"].startswith(SEED_PREFIX):
+                    self.from_seed += 1
+                else:
+                    self.from_peers += 1
                 done = {"pieceRange": piece["pieceRange"], "dstPID": piece["pID"]}
                 reports.append(done | {"pieceResult": "SUCCESS"})
 
@@ -82,3 +89,13 @@ async def test_everybody_gets_everything_soon(autojump_clock: MockClock) -> None
     statuses = {d.status for d in swarm.node.tracker.task(swarm.task).downloads.values()}
     assert statuses == {DownloadStatus.SUCCESS}
     assert swarm.node.feed._topics == {}
+
+
+@pytest.mark.parametrize(("clients", "share"), [(6, 0.6), (60, 0.9)])
+async def test_most_of_it_comes_from_peers(
+    autojump_clock: MockClock, clients: int, share: float
+) -> None:
+    swarm = Swarm(clients)
+    await swarm.run()
+    assert swarm.from_seed + swarm.from_peers == clients * PIECES
+    assert swarm.from_peers > share * clients * PIECES
