@@ -15,7 +15,6 @@ COMMANDS = {
     "version": "supernode.cli:version",
 }
 
-EXIT_USAGE = 64
 EXIT_UNAVAILABLE = 69
 EXIT_GAVE_UP = 70
 EXIT_CONFIG = 78

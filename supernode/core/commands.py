@@ -190,4 +190,4 @@ class FailFetch(Command[None], frozen=True, kw_only=True):
 
 
 class Expire(Command[None], frozen=True, kw_only=True):
-    """End the leases whose deadline has passed."""
+    """Stop counting on leases that are overdue, end those whose deadline has passed."""

@@ -21,7 +21,6 @@ class Why(enum.StrEnum):
     FIRST_COPY = "no peer has it or is fetching it: the seed gives the first copy"
     HOLDERS_FULL = "every peer that holds it is busy, the seed is not"
     HOLDERS_AVOIDED = "every peer that holds it has just failed this client"
-    OVERDUE = "the copy on its way takes longer than a piece usually does, the seed is idle"
 
 
 class Concern(enum.Enum):
@@ -144,6 +143,7 @@ class PieceAssigned(ClientEvent, frozen=True, kw_only=True, tag="piece.assigned"
     lease: int
     piece: PieceNumber
     holder: ClientId | None
+    overdue_at: float
     deadline: float
     why: Why
 
@@ -169,6 +169,13 @@ class PieceFailed(ClientEvent, frozen=True, kw_only=True, tag="piece.failed"):
     piece: PieceNumber
     lease: int
     avoid_until: float
+    concerns = Concern.A_FEW
+
+
+class LeaseOverdue(TaskEvent, frozen=True, kw_only=True, tag="lease.overdue"):
+    """A lease takes so long that nobody counts on it any more; a report of it still counts."""
+
+    lease: int
     concerns = Concern.A_FEW
 
 

@@ -45,6 +45,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A lease lasts as long as a piece takes at this rate …"""
     lease_grace: float = 10.0
     """… and this much longer."""
+    overdue_factor: float = 3.0
+    """A lease is overdue after so many times what a piece usually takes …"""
+    overdue_grace: float = 1.0
+    """… and this much longer."""
     avoid_peer: float = 60.0
     """How long a client is not sent again to a peer that failed it."""
     avoid_seed: float = 2.0
@@ -100,7 +104,9 @@ class Peer:
     version: str
     created: float
     serving: set[int] = field(default_factory=set)
-    """Open leases that it serves; each takes one of its slots."""
+    """Open leases that it serves."""
+    slots_used: int = 0
+    """How many of them are not overdue."""
     failures: int = 0
     """Pieces it failed to deliver since the last one it delivered."""
     downloads: set[tuple[TaskId, ClientId]] = field(default_factory=set)
@@ -108,7 +114,11 @@ class Peer:
 
 @dataclass(slots=True)
 class Lease:
-    """One assignment of a piece: ends exactly once."""
+    """One assignment of a piece: ends exactly once.
+
+    One that takes much longer than usual is *overdue*: it stands until its deadline, but the slot
+    it had and the copy it promised no longer count, for its client has probably vanished.
+    """
 
     id: int
     task: TaskId
@@ -117,7 +127,9 @@ class Lease:
     holder: ClientId | None
     """The download whose peer serves it; None: the seed."""
     began: float
+    overdue_at: float
     deadline: float
+    overdue: bool = False
 
 
 @dataclass(slots=True)
@@ -169,7 +181,9 @@ class Task:
     sha256: str = ""
     digests: dict[PieceNumber, PieceDigest] = field(default_factory=dict)
     serving: set[int] = field(default_factory=set)
-    """Open leases that the seed serves; each takes one of its slots."""
+    """Open leases that the seed serves."""
+    slots_used: int = 0
+    """How many of them are not overdue."""
     swarm: Swarm = field(default_factory=Swarm)
     downloads: dict[ClientId, Download] = field(default_factory=dict)
     by_index: dict[int, Download] = field(default_factory=dict)

@@ -43,12 +43,6 @@ class Reason(Enum):
     DISK_ERROR = ("disk_error", "the supernode's disk failed", Actor.OPERATOR)
     INTERNAL = ("internal", "the supernode has a defect; its log says more", Actor.OPERATOR)
     # Why a lease or a download ended.
-    PIECE_FAILED = (
-        "piece_failed",
-        "the client could not get the piece from this holder",
-        Actor.NOBODY,
-    )
-    LEASE_EXPIRED = ("lease_expired", "nothing was heard of the piece in time", Actor.NOBODY)
     CLIENT_LEFT = (
         "client_left",
         "the client ended the download before it had every piece",

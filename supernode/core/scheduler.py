@@ -4,8 +4,9 @@ Rarest first with random tie-breaks (Legout et al., "Rarest First and Choke Algo
 IMC 2006); among holders, the best of a few random ones ("the power of two choices", Mitzenmacher
 2001). A peer with a free slot always comes before the seed. The seed's slots go to
 pieces nobody has or is fetching; only while it is nearly idle, it also repeats pieces whose holders
-are all busy, or that have been on their way to a peer for unusually long. A seed that repeated more
-would send everybody the same pieces while they are new, and be busy with what peers could give.
+are all busy. A piece that is on its way to a first peer is not repeated: it will be there soon, or
+its lease is overdue and no longer counts. A seed that repeated more would send everybody the same
+pieces while they are new, and be busy with what peers could give.
 """
 
 from typing import NamedTuple, Protocol
@@ -17,7 +18,6 @@ from supernode.core.pieces import PieceNumber
 
 _SAMPLES = 4
 _FEW = 24
-_OVERDUE = 2.0
 
 
 class Chance(Protocol):
@@ -89,7 +89,7 @@ class Scheduler:
         if not wanted:
             return None
         free = swarm.free & ~self._avoid
-        seed_free = not self._avoid_seed and len(task.serving) < self._limits.seed_slots
+        seed_free = not self._avoid_seed and task.slots_used < self._limits.seed_slots
         if not seed_free:
             if not free:
                 return None
@@ -115,13 +115,9 @@ class Scheduler:
         holders = swarm.holders[piece]
         if holders and not holders & ~self._avoid:
             return Why.HOLDERS_AVOIDED
-        if len(self._task.serving) >= self._limits.seed_repeats:
+        if self._task.slots_used >= self._limits.seed_repeats:
             return None
-        if holders:
-            return Why.HOLDERS_FULL
-        if self._now - swarm.assigned_at[piece] > _OVERDUE * swarm.piece_seconds:
-            return Why.OVERDUE
-        return None
+        return Why.HOLDERS_FULL if holders else None
 
     def _held_by(self, indexes: int) -> int:
         held = 0
@@ -147,7 +143,7 @@ class Scheduler:
     def _rank(self, download: Download) -> tuple[int, int]:
         assert download.peer is not None
         peer = self._peers[download.peer]
-        return peer.failures, len(peer.serving)
+        return peer.failures, peer.slots_used
 
     def _random_bit(self, bitset: int) -> int:
         """Return a set bit: the first one at or above a random place, wrapping around."""

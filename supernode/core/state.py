@@ -16,6 +16,7 @@ from supernode.core.events import (
     DownloadWithdrawn,
     Event,
     LeaseExpired,
+    LeaseOverdue,
     LeaseReleased,
     PeerLeft,
     PeerRegistered,
@@ -60,7 +61,7 @@ class State:
         self.leases: dict[int, Lease] = {}
         self.next_lease = 1
         self.deadlines: list[tuple[float, int]] = []
-        """Heap of (deadline, lease); the first is open, others may have ended already."""
+        """Heap of (when it is overdue, then when it expires; lease): the first is an open one."""
 
     def apply(self, event: Event) -> None:
         """Change the state as the event says."""
@@ -163,7 +164,7 @@ class State:
         if event.peer is not None:
             peer = self.peers[event.peer]
             peer.downloads.add((event.task, event.client))
-            task.swarm.set_free(index, free=len(peer.serving) < self.limits.peer_slots)
+            task.swarm.set_free(index, free=peer.slots_used < self.limits.peer_slots)
 
     def _download_finished(self, event: DownloadFinished) -> None:
         self.tasks[event.task].downloads[event.client].status = DownloadStatus.SUCCESS
@@ -184,8 +185,9 @@ class State:
         download.peer = None
         task.swarm.set_free(download.index, free=False)
         task.swarm.withdraw(download.index, download.have)
-        for piece in download.leases:
-            task.swarm.add_copies(piece, -1)
+        for piece, lease in download.leases.items():
+            if not lease.overdue:
+                task.swarm.add_copies(piece, -1)
 
     def _remove(self, task: Task, download: Download) -> None:
         del task.downloads[download.client]
@@ -205,23 +207,19 @@ class State:
             piece=event.piece,
             holder=event.holder,
             began=event.at,
+            overdue_at=event.overdue_at,
             deadline=event.deadline,
         )
         self.next_lease = event.lease + 1
         self.leases[lease.id] = lease
-        heapq.heappush(self.deadlines, (lease.deadline, lease.id))
+        heapq.heappush(self.deadlines, (lease.overdue_at, lease.id))
         download.leases[event.piece] = lease
         download.leased |= 1 << event.piece
-        task.swarm.assigned_at[event.piece] = event.at
         if download.peer is not None:
             task.swarm.add_copies(event.piece, +1)
-        if event.holder is None:
-            task.serving.add(lease.id)
-        else:
-            peer = self._peer_of(task, event.holder)
-            peer.serving.add(lease.id)
-            if len(peer.serving) == self.limits.peer_slots:
-                self._tell_swarms(peer, free=False)
+        holder = self._holder_of(lease)
+        holder.serving.add(lease.id)
+        self._use_slots(holder, +1)
 
     def _pieces_offered(self, event: PiecesOffered) -> None:
         download = self.tasks[event.task].downloads[event.client]
@@ -232,8 +230,9 @@ class State:
         download = task.downloads[event.client]
         if event.lease is not None:
             lease = self.leases[event.lease]
-            if lease.holder is not None:
-                self._peer_of(task, lease.holder).failures = 0
+            holder = self._holder_of(lease)
+            if isinstance(holder, Peer):
+                holder.failures = 0
             task.swarm.took(event.at - lease.began)
             self._end(lease)
         download.have |= 1 << event.piece
@@ -249,42 +248,66 @@ class State:
             holder: until for holder, until in download.avoided.items() if until > event.at
         }
         download.avoided[lease.holder] = event.avoid_until
-        if lease.holder is not None:
-            self._peer_of(task, lease.holder).failures += 1
+        holder = self._holder_of(lease)
+        if isinstance(holder, Peer):
+            holder.failures += 1
         self._end(lease)
+
+    def _lease_overdue(self, event: LeaseOverdue) -> None:
+        lease = self.leases[event.lease]
+        self._stop_counting_on(lease)
+        lease.overdue = True
+        heapq.heappush(self.deadlines, (lease.deadline, lease.id))
+        self._drop_stale_deadlines()
 
     def _lease_ended(self, event: LeaseExpired | LeaseReleased) -> None:
         self._end(self.leases[event.lease])
 
     def _end(self, lease: Lease) -> None:
-        """Forget the lease and give its slot back."""
-        del self.leases[lease.id]
-        while self.deadlines and self.deadlines[0][1] not in self.leases:
-            heapq.heappop(self.deadlines)
-        task = self.tasks[lease.task]
-        download = task.downloads[lease.client]
+        """Forget the lease."""
+        if not lease.overdue:
+            self._stop_counting_on(lease)
+        download = self.tasks[lease.task].downloads[lease.client]
         del download.leases[lease.piece]
         download.leased ^= 1 << lease.piece
-        if download.peer is not None:
-            task.swarm.add_copies(lease.piece, -1)
-        if lease.holder is None:
-            task.serving.remove(lease.id)
-        else:
-            peer = self._peer_of(task, lease.holder)
-            if len(peer.serving) == self.limits.peer_slots:
-                self._tell_swarms(peer, free=True)
-            peer.serving.remove(lease.id)
+        self._holder_of(lease).serving.remove(lease.id)
+        del self.leases[lease.id]
+        self._drop_stale_deadlines()
 
-    def _peer_of(self, task: Task, holder: str) -> Peer:
-        peer = task.downloads[holder].peer  # type: ignore[index]
+    def _stop_counting_on(self, lease: Lease) -> None:
+        """Give the holder its slot back, and do not count the copy that the lease promised."""
+        task = self.tasks[lease.task]
+        if task.downloads[lease.client].peer is not None:
+            task.swarm.add_copies(lease.piece, -1)
+        self._use_slots(self._holder_of(lease), -1)
+
+    def _holder_of(self, lease: Lease) -> Peer | Task:
+        """Return the peer that serves a lease, or the task if the seed does."""
+        task = self.tasks[lease.task]
+        if lease.holder is None:
+            return task
+        peer = task.downloads[lease.holder].peer
         if peer is None:
-            raise InvariantError(f"{holder} serves a lease without a peer")
+            raise InvariantError(f"{lease.holder} serves a lease without a peer")
         return self.peers[peer]
 
-    def _tell_swarms(self, peer: Peer, *, free: bool) -> None:
-        for task_id, client in peer.downloads:
-            task = self.tasks[task_id]
-            task.swarm.set_free(task.downloads[client].index, free=free)
+    def _use_slots(self, holder: Peer | Task, change: int) -> None:
+        was_free = holder.slots_used < self.limits.peer_slots
+        holder.slots_used += change
+        is_free = holder.slots_used < self.limits.peer_slots
+        if isinstance(holder, Peer) and is_free != was_free:
+            for task_id, client in holder.downloads:
+                task = self.tasks[task_id]
+                task.swarm.set_free(task.downloads[client].index, free=is_free)
+
+    def _drop_stale_deadlines(self) -> None:
+        """Let the first entry be one that is still to come up."""
+        while self.deadlines:
+            moment, lease_id = self.deadlines[0]
+            lease = self.leases.get(lease_id)
+            if lease is not None and not (lease.overdue and moment < lease.deadline):
+                return
+            heapq.heappop(self.deadlines)
 
     # invariants
 
@@ -299,19 +322,21 @@ class State:
                 self.tasks[lease.task].downloads[lease.client].leases[lease.piece] is lease,
                 "lease of client",
             )
-        _must(
-            sum(len(p.serving) for p in self.peers.values())
-            + sum(len(t.serving) for t in self.tasks.values())
-            == len(self.leases),
-            "slots in use are the open leases",
-        )
+        served: set[int] = set()
+        holders: list[Peer | Task] = [*self.peers.values(), *self.tasks.values()]
+        for holder in holders:
+            _must(not served & holder.serving, "a lease has one holder")
+            served |= holder.serving
+            used = sum(not self.leases[lease].overdue for lease in holder.serving)
+            _must(holder.slots_used == used, "slots in use")
+        _must(served == set(self.leases), "every lease has a holder")
         for peer in self.peers.values():
-            _must(0 <= len(peer.serving) <= self.limits.peer_slots, "slots of a peer")
+            _must(0 <= peer.slots_used <= self.limits.peer_slots, "slots of a peer")
         for task in self.tasks.values():
             self._check_task(task)
 
     def _check_task(self, task: Task) -> None:
-        _must(len(task.serving) <= self.limits.seed_slots, "slots of the seed")
+        _must(0 <= task.slots_used <= self.limits.seed_slots, "slots of the seed")
         _must((task.id in self.waiting) == (task.status is CdnStatus.WAITING), "waiting tasks")
         _must(set(bits(task.swarm.known)) == set(task.digests), "known pieces have digests")
         copies = dict.fromkeys(task.digests, 0)
@@ -329,13 +354,13 @@ class State:
                 continue
             peer = self.peers[download.peer]
             _must((task.id, download.client) in peer.downloads, "downloads of a peer")
-            if len(peer.serving) < self.limits.peer_slots:
+            if peer.slots_used < self.limits.peer_slots:
                 free |= 1 << download.index
             for piece in bits(download.have):
                 holders[piece] |= 1 << download.index  # type: ignore[index]
                 copies[piece] += 1  # type: ignore[index]
-            for piece in download.leases:
-                copies[piece] += 1
+            for piece, lease in download.leases.items():
+                copies[piece] += not lease.overdue
         _must(free == task.swarm.free, "free peers")
         for piece in task.digests:
             _must(task.swarm.holders[piece] == holders[piece], f"holders of piece {piece}")
@@ -364,6 +389,7 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     PiecesOffered: State._pieces_offered,
     PieceFinished: State._piece_finished,
     PieceFailed: State._piece_failed,
+    LeaseOverdue: State._lease_overdue,
     LeaseExpired: State._lease_ended,
     LeaseReleased: State._lease_ended,
 }

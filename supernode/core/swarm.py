@@ -20,8 +20,8 @@ def bits(bitset: int) -> Iterator[int]:
 class Swarm:
     """The holders of one task's pieces.
 
-    A *copy* of a piece is a peer that holds it or is fetching it and will: counting both keeps the
-    scheduler from handing the same rare piece to everyone at once.
+    A *copy* of a piece is a peer that holds it or is fetching it and soon will: counting both keeps
+    the scheduler from handing the same rare piece to everyone at once.
     """
 
     __slots__ = (
@@ -30,7 +30,6 @@ class Swarm:
         "_free_indexes",
         "_groups",
         "_next_index",
-        "assigned_at",
         "free",
         "holders",
         "known",
@@ -42,12 +41,10 @@ class Swarm:
         """Bitset of the pieces that can be handed out: digest known, seed has it."""
         self.holders: list[int] = []
         """Per piece: bitset of the indexes whose peer holds it."""
-        self.assigned_at: list[float] = []
-        """Per piece: when it was last handed out."""
         self.free = 0
         """Bitset of the indexes whose peer has a free slot."""
-        self.piece_seconds = 1.0
-        """How long a piece takes from its assignment to its report, smoothed."""
+        self.piece_seconds = 3.0
+        """How long a piece takes from its assignment to its report: a guess, then learned."""
         self._copies: list[int] = []
         self._groups: dict[int, int] = {}
         self._counts: list[int] = []
@@ -71,7 +68,6 @@ class Swarm:
         """Note that the seed can hand out this piece."""
         while len(self.holders) <= piece:
             self.holders.append(0)
-            self.assigned_at.append(float("-inf"))
             self._copies.append(0)
         if not self.known >> piece & 1:
             self.known |= 1 << piece
@@ -107,8 +103,8 @@ class Swarm:
             self.free &= ~(1 << index)
 
     def took(self, seconds: float) -> None:
-        """Learn from one finished lease how long a piece takes (exponential average, 1/8)."""
-        self.piece_seconds += (seconds - self.piece_seconds) / 8
+        """Learn from one finished lease how long a piece takes (exponential average, 1/4)."""
+        self.piece_seconds += (seconds - self.piece_seconds) / 4
 
     def rarest(self, wanted: int) -> Iterator[int]:
         """Yield the pieces of ``wanted`` in groups as bitsets, rarest first."""

@@ -37,6 +37,7 @@ from supernode.core.events import (
     DownloadWithdrawn,
     Event,
     LeaseExpired,
+    LeaseOverdue,
     LeaseReleased,
     PeerLeft,
     PeerRegistered,
@@ -359,7 +360,8 @@ class _Transition:
         while len(given) < room and (choice := scheduler.choose()):
             assert task.piece_size is not None
             lease = self._state.next_lease
-            seconds = task.piece_size / limits.slowest_rate + limits.lease_grace
+            longest = task.piece_size / limits.slowest_rate + limits.lease_grace
+            usual = task.swarm.piece_seconds * limits.overdue_factor + limits.overdue_grace
             self._emit(
                 PieceAssigned(
                     at=self._now,
@@ -368,7 +370,8 @@ class _Transition:
                     client=download.client,
                     piece=choice.piece,
                     holder=choice.holder,
-                    deadline=self._now + seconds,
+                    overdue_at=self._now + min(usual, longest),
+                    deadline=self._now + longest,
                     why=choice.why,
                 )
             )
@@ -470,7 +473,8 @@ class _Transition:
         deadlines, leases = self._state.deadlines, self._state.leases
         while deadlines and deadlines[0][0] <= self._now:
             lease = leases[deadlines[0][1]]
-            self._emit(LeaseExpired(at=self._now, task=lease.task, lease=lease.id))
+            what = LeaseExpired if lease.overdue else LeaseOverdue
+            self._emit(what(at=self._now, task=lease.task, lease=lease.id))
 
 
 def _ids(download: Download) -> list[int]:

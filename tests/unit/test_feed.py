@@ -15,6 +15,7 @@ from supernode.core.events import (
     DownloadStarted,
     DownloadWithdrawn,
     LeaseExpired,
+    LeaseOverdue,
     LeaseReleased,
     PeerLeft,
     PieceAssigned,
@@ -41,7 +42,15 @@ C, PIECE = ClientId("c"), PieceNumber(0)
 CACHED = PieceCached(at=0, task=X, piece=PIECE, digest=PieceDigest("d:5"))
 FAILED = TaskFailed(at=0, task=X, status=CdnStatus.FAILED, reason=Reason.DISK_FULL, detail="")
 ASSIGNED = PieceAssigned(
-    at=0, task=X, lease=1, client=C, piece=PIECE, holder=None, deadline=9, why=Why.PEER
+    at=0,
+    task=X,
+    lease=1,
+    client=C,
+    piece=PIECE,
+    holder=None,
+    overdue_at=8,
+    deadline=9,
+    why=Why.PEER,
 )
 REGISTERED = TaskRegistered(at=0, task=X, spec=TaskSpec(raw_url="", task_url=""))
 
@@ -159,6 +168,7 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (PiecesOffered, Concern.NOBODY),
         (PieceFinished, Concern.A_FEW),
         (PieceFailed, Concern.A_FEW),
+        (LeaseOverdue, Concern.A_FEW),
         (LeaseExpired, Concern.A_FEW),
         (LeaseReleased, Concern.A_FEW),
     ],

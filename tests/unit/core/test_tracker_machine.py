@@ -123,12 +123,12 @@ class Machine(RuleBasedStateMachine):
             if other.peer is not None
             and other.client != event.client
             and other.have >> event.piece & 1
-            and len(self.replayed.peers[other.peer].serving) < LIMITS.peer_slots
+            and self.replayed.peers[other.peer].slots_used < LIMITS.peer_slots
             and download.avoided.get(other.client, 0) <= self.now
         ]
         if event.holder is None:
             assert not free_holders, "the seed was used while a peer could serve"
-            assert len(task.serving) < LIMITS.seed_slots
+            assert task.slots_used < LIMITS.seed_slots
         else:
             assert event.holder in free_holders
 
@@ -295,7 +295,7 @@ class Machine(RuleBasedStateMachine):
         for task in self.running()[:1]:
             self.do(FailFetch(task=task, reason=reason, detail="x"))
 
-    @rule(seconds=st.sampled_from([0.1, 5.0, 80.0]))
+    @rule(seconds=st.sampled_from([0.1, 11.0, 80.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.do(Expire())
