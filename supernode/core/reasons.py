@@ -49,6 +49,11 @@ class Reason(Enum):
         Actor.CLIENT,
     )
     CLIENT_RESTARTED = ("client_restarted", "the client began anew", Actor.CLIENT)
+    FAILED_EARLIER = (
+        "failed_earlier",
+        "the client failed with an earlier holder and knows nothing of this one",
+        Actor.NOBODY,
+    )
     PEER_LEFT = ("peer_left", "the peer left", Actor.NOBODY)
     TASK_FAILED = ("task_failed", "the task failed", Actor.NOBODY)
 

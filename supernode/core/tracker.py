@@ -295,19 +295,26 @@ class _Transition:
                 )
             )
             self._finish_if_complete(task, download)
-        elif report.result is PieceResult.FAILED and lease and self._names(report, lease, task):
-            limits = self._state.limits
-            pause = limits.avoid_seed if lease.holder is None else limits.avoid_peer
-            self._emit(
-                PieceFailed(
-                    at=self._now,
-                    task=task.id,
-                    client=download.client,
-                    piece=piece,
-                    lease=lease.id,
-                    avoid_until=self._now + pause,
-                )
+        elif report.result is PieceResult.FAILED and lease:
+            if self._names(report, lease, task):
+                self._blame(lease)
+            else:
+                # It was fetching from a holder that has left, and took no notice of the new one.
+                self._release([lease.id], Reason.FAILED_EARLIER)
+
+    def _blame(self, lease: Lease) -> None:
+        limits = self._state.limits
+        pause = limits.avoid_seed if lease.holder is None else limits.avoid_peer
+        self._emit(
+            PieceFailed(
+                at=self._now,
+                task=lease.task,
+                client=lease.client,
+                piece=lease.piece,
+                lease=lease.id,
+                avoid_until=self._now + pause,
             )
+        )
 
     def _names(self, report: Report, lease: Lease, task: Task) -> bool:
         """Tell whether the report is about this lease, not about an earlier one of the piece."""
