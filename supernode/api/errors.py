@@ -3,7 +3,7 @@
 import msgspec
 
 from supernode.api.models import ErrorBody
-from supernode.core.errors import BadField, DomainError, NotFound, TaskConflict, TaskEnded
+from supernode.core.errors import BadField, DomainError, Full, NotFound, TaskConflict, TaskEnded
 from supernode.core.reasons import Reason
 from supernode.exchange import Answer
 
@@ -17,6 +17,8 @@ def explain(error: DomainError) -> Answer:
             return failure(404, str(error))
         case TaskConflict():
             return failure(409, str(error))
+        case Full():
+            return failure(503, str(error))
         case TaskEnded(reason=reason):
             return failure(_status_of(reason), str(error), reason.code)
         case _:

@@ -52,5 +52,16 @@ class TaskEnded(DomainError):
         self.reason = reason
 
 
+class Full(DomainError):
+    """There is no room for another one.
+
+    Args:
+        kind: what there are too many of: ``peers``, ``tasks`` or ``downloads``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the supernode knows as many {kind} as it can")
+
+
 class InvariantError(AssertionError):
     """The core contradicts itself: a defect. Never caught below the daemon."""

@@ -31,7 +31,7 @@ class DownloadStatus(enum.StrEnum):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the scheduler may hand out. Seconds, bytes/s, counts."""
+    """What the scheduler may hand out, and how much may be known. Seconds, bytes/s, counts."""
 
     seed_slots: int = 8
     """Concurrent uploads of the supernode itself, per task."""
@@ -49,6 +49,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A lease is overdue after so many times what a piece usually takes …"""
     overdue_grace: float = 1.0
     """… and this much longer."""
+    most_peers: int = 100_000
+    most_tasks: int = 20_000
+    most_downloads: int = 500_000
+    """Of all tasks together."""
     avoid_peer: float = 60.0
     """How long a client is not sent again to a peer that failed it."""
     avoid_seed: float = 2.0

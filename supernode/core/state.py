@@ -59,6 +59,8 @@ class State:
         self.waiting: dict[TaskId, None] = {}
         """Tasks to be fetched, in the order they were asked for."""
         self.leases: dict[int, Lease] = {}
+        self.downloads = 0
+        """How many there are, of all tasks together."""
         self.next_lease = 1
         self.deadlines: list[tuple[float, int]] = []
         """Heap of (when it is overdue, then when it expires; lease): the first is an open one."""
@@ -161,6 +163,7 @@ class State:
         )
         task.downloads[event.client] = download
         task.by_index[index] = download
+        self.downloads += 1
         if event.peer is not None:
             peer = self.peers[event.peer]
             peer.downloads.add((event.task, event.client))
@@ -191,6 +194,7 @@ class State:
 
     def _remove(self, task: Task, download: Download) -> None:
         del task.downloads[download.client]
+        self.downloads -= 1
         if download.index >= 0:
             task.swarm.leave(download.index, download.have)
             del task.by_index[download.index]
@@ -332,6 +336,8 @@ class State:
         _must(served == set(self.leases), "every lease has a holder")
         for peer in self.peers.values():
             _must(0 <= peer.slots_used <= self.limits.peer_slots, "slots of a peer")
+        known = sum(len(task.downloads) for task in self.tasks.values())
+        _must(self.downloads == known, "number of downloads")
         for task in self.tasks.values():
             self._check_task(task)
 

@@ -29,7 +29,7 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
 )
-from supernode.core.errors import BadField, InvariantError, NotFound, TaskConflict, TaskEnded
+from supernode.core.errors import BadField, Full, InvariantError, NotFound, TaskConflict, TaskEnded
 from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
@@ -162,6 +162,8 @@ class _Transition:
     def register_peer(self, command: RegisterPeer) -> PeerId:
         peer = peer_id(command.host_name, command.ip, command.port)
         known = self._state.peers.get(peer)
+        if known is None and len(self._state.peers) >= self._state.limits.most_peers:
+            raise Full("peers")
         if known is None or known.version != command.version:
             self._emit(
                 PeerRegistered(
@@ -195,6 +197,7 @@ class _Transition:
             raise TaskConflict(f"task {identity} stands for another file")
         if command.peer is not None:
             _known(self._state.peers, command.peer, "peer")
+        self._check_room(task, command.client)
         if task is None or task.status in _FAILED:
             self._emit(TaskRegistered(at=self._now, task=identity, spec=spec))
         else:
@@ -209,6 +212,15 @@ class _Transition:
             )
         )
         return identity
+
+    def _check_room(self, task: Task | None, client: ClientId) -> None:
+        """Raise Full if one more task, or one more download, is one too many."""
+        state, limits = self._state, self._state.limits
+        if task is None and len(state.tasks) >= limits.most_tasks:
+            raise Full("tasks")
+        is_new = task is None or client not in task.downloads
+        if is_new and state.downloads >= limits.most_downloads:
+            raise Full("downloads")
 
     def _end_leases_around(self, task: Task, client: ClientId) -> None:
         """Release what a client that begins anew was fetching and serving."""

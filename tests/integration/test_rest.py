@@ -919,6 +919,13 @@ async def test_nobody_is_refused_for_what_he_accepts(
     assert answer.headers["Content-Type"] == "application/json"
 
 
+async def test_a_full_supernode_says_so(autojump_clock: MockClock) -> None:
+    call = Caller(InProcess(Limits(most_peers=0, most_tasks=0)))
+    peer = {"IP": "10.0.0.1", "hostName": "h", "port": 15001}
+    refusal(await call("POST", "/peers", peer), 503, "peers")
+    refusal(await call("POST", "/tasks", {"rawURL": URL, "cID": "c1"}), 503, "tasks")
+
+
 async def test_only_the_method_itself_will_do(autojump_clock: MockClock, call: Caller) -> None:
     task = await call.task()
     call.node.size(task, 1)

@@ -32,7 +32,7 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
 )
-from supernode.core.errors import BadField, DomainError, NotFound, TaskConflict, TaskEnded
+from supernode.core.errors import BadField, DomainError, Full, NotFound, TaskConflict, TaskEnded
 from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
@@ -979,3 +979,18 @@ def naive(world: World, download: Download) -> set[tuple[int, ClientId | None]]:
         if choices:
             by_copies.setdefault(copies, set()).update(choices)
     return by_copies[min(by_copies)] if by_copies else set()
+
+
+def test_no_more_are_known_than_there_is_room_for() -> None:
+    world = World(Limits(most_peers=2, most_tasks=2, most_downloads=3))
+    a = world.client("a")
+    world.client("a", url="http://o/y")
+    for again in range(2):
+        world.client("a"), world.peer("b"), world.client("b", peer=False)
+        assert world.tracker.task(a.task).downloads.keys() == {"a", "b"}, again
+    one_more = RegisterPeer(ip="10.0.0.1", port=15001, host_name="c", version="1")
+    world.refused(one_more, Full)
+    for url in ("http://o/x", "http://o/z"):
+        spec = TaskSpec(raw_url=url, task_url=url)
+        wish = RegisterTask(spec=spec, client=ClientId("c"), peer=None, path="/c")
+        world.refused(wish, Full)
