@@ -151,7 +151,7 @@ class PieceAssigned(ClientEvent, frozen=True, kw_only=True, tag="piece.assigned"
 class PiecesOffered(ClientEvent, frozen=True, kw_only=True, tag="pieces.offered"):
     """A pull was answered with these leases."""
 
-    question: tuple[object, ...]
+    question: bytes
     leases: tuple[int, ...]
 
 

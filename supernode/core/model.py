@@ -108,7 +108,7 @@ class Peer:
     version: str
     created: float
     serving: set[int] = field(default_factory=set)
-    """Open leases that it serves."""
+    """Open leases that it serves, at most twice as many as it has slots."""
     slots_used: int = 0
     """How many of them are not overdue."""
     failures: int = 0
@@ -140,7 +140,8 @@ class Lease:
 class LastPull:
     """A client's last pull and what it got, so that a lost answer can be given again."""
 
-    question: tuple[object, ...]
+    question: bytes
+    """A digest of what it said."""
     leases: tuple[int, ...]
 
 
@@ -156,13 +157,14 @@ class Download:
     """Its place in the swarm's bitsets."""
     status: DownloadStatus = DownloadStatus.RUNNING
     reason: Reason | None = None
+    detail: str = ""
     have: int = 0
     """Bitset of the pieces it has."""
     leased: int = 0
     """Bitset of the pieces it is fetching."""
     leases: dict[PieceNumber, Lease] = field(default_factory=dict)
-    avoided: dict[ClientId | None, float] = field(default_factory=dict)
-    """Holder (None: the seed) → until when."""
+    avoided: dict[PeerId | None, float] = field(default_factory=dict)
+    """Peer (None: the seed) → until when."""
     last_pull: LastPull | None = None
 
 
@@ -185,7 +187,7 @@ class Task:
     sha256: str = ""
     digests: dict[PieceNumber, PieceDigest] = field(default_factory=dict)
     serving: set[int] = field(default_factory=set)
-    """Open leases that the seed serves."""
+    """Open leases that the seed serves, at most twice as many as it has slots."""
     slots_used: int = 0
     """How many of them are not overdue."""
     swarm: Swarm = field(default_factory=Swarm)

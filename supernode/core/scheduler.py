@@ -52,7 +52,6 @@ class Scheduler:
         "_chance",
         "_download",
         "_limits",
-        "_now",
         "_peers",
         "_task",
     )
@@ -70,32 +69,32 @@ class Scheduler:
         self._download = download
         self._peers = peers
         self._limits = limits
-        self._now = now
         self._chance = chance
-        avoid = 1 << download.index
-        for client, until in download.avoided.items():
-            if until > now and client is not None and (other := task.downloads.get(client)):
-                avoid |= 1 << other.index
-        self._avoid = avoid
+        self._avoid = 1 << download.index
         self._avoid_seed = download.avoided.get(None, now) > now
+        for peer, until in download.avoided.items():
+            if peer is not None and until > now:
+                self._avoid |= self._downloads_of(peer)
+
+    def _downloads_of(self, peer: PeerId) -> int:
+        """Return the indexes under which a peer is in this swarm: once for each of its clients."""
+        indexes = 0
+        if known := self._peers.get(peer):
+            for task_id, client in known.downloads:
+                if task_id == self._task.id:
+                    indexes |= 1 << self._task.downloads[client].index
+        return indexes
 
     def choose(self) -> Choice | None:
         """Return the next piece for the client, or None while nobody can give it one.
 
         Cost: one AND per rarity, one per piece looked at; see ``tests/bench/scheduler.py``.
         """
-        task, download, swarm = self._task, self._download, self._task.swarm
+        download, swarm = self._download, self._task.swarm
         wanted = swarm.known & ~(download.have | download.leased)
-        if not wanted:
-            return None
-        free = swarm.free & ~self._avoid
-        seed_free = not self._avoid_seed and task.slots_used < self._limits.seed_slots
-        if not seed_free:
-            if not free:
-                return None
-            if free.bit_count() <= _FEW:
-                # Nearly everyone is busy: look at what the few have, not at every piece.
-                wanted &= self._held_by(free)
+        free = swarm.free_holders & ~self._avoid
+        seed_free = not self._avoid_seed and self._seed_has_a_slot()
+        wanted &= self._within_reach(free, seed_free=seed_free)
         for group in swarm.rarest(wanted):
             left = group
             while left:
@@ -107,6 +106,24 @@ class Scheduler:
                     return Choice(PieceNumber(piece), None, why)
         return None
 
+    def _within_reach(self, free: int, *, seed_free: bool) -> int:
+        """Return the pieces that somebody may be able to give; looking at others is in vain."""
+        swarm = self._task.swarm
+        few = free.bit_count() <= _FEW  # then ask them, for nearly everyone is busy
+        reach = self._held_by(free) if few else swarm.held
+        if seed_free:
+            reach |= swarm.without_copies
+            if self._seed_may_repeat() or self._download.avoided:
+                reach |= swarm.held
+        return reach
+
+    def _seed_has_a_slot(self) -> bool:
+        task, slots = self._task, self._limits.seed_slots
+        return task.slots_used < slots and len(task.serving) < 2 * slots
+
+    def _seed_may_repeat(self) -> bool:
+        return self._task.slots_used < self._limits.seed_repeats
+
     def _why_seed(self, piece: int) -> Why | None:
         """Return why the seed, which has a free slot, should give this piece, if it should."""
         swarm = self._task.swarm
@@ -115,9 +132,7 @@ class Scheduler:
         holders = swarm.holders[piece]
         if holders and not holders & ~self._avoid:
             return Why.HOLDERS_AVOIDED
-        if self._task.slots_used >= self._limits.seed_repeats:
-            return None
-        return Why.HOLDERS_FULL if holders else None
+        return Why.HOLDERS_FULL if holders and self._seed_may_repeat() else None
 
     def _held_by(self, indexes: int) -> int:
         held = 0
@@ -143,7 +158,7 @@ class Scheduler:
     def _rank(self, download: Download) -> tuple[int, int]:
         assert download.peer is not None
         peer = self._peers[download.peer]
-        return peer.failures, peer.slots_used
+        return peer.failures, len(peer.serving)
 
     def _random_bit(self, bitset: int) -> int:
         """Return a set bit: the first one at or above a random place, wrapping around."""

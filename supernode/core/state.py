@@ -5,6 +5,7 @@ consults a clock or can refuse.
 """
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +57,7 @@ class State:
         self.limits = limits
         self.peers: dict[PeerId, Peer] = {}
         self.tasks: dict[TaskId, Task] = {}
-        self.waiting: dict[TaskId, None] = {}
+        self.waiting: OrderedDict[TaskId, None] = OrderedDict()
         """Tasks to be fetched, in the order they were asked for."""
         self.leases: dict[int, Lease] = {}
         self.downloads = 0
@@ -126,14 +127,13 @@ class State:
         task.detail = event.detail
         self.waiting.pop(event.task, None)
         for download in task.downloads.values():
-            for lease in list(download.leases.values()):
-                self._end(lease)
             if download.peer is not None:
                 self.peers[download.peer].downloads.discard((task.id, download.client))
                 download.peer = None
             if download.status is DownloadStatus.RUNNING:
                 download.status = DownloadStatus.FAILED
                 download.reason = event.reason
+                download.detail = event.detail
             download.index = -1
             download.have = 0
             download.last_pull = None
@@ -167,7 +167,7 @@ class State:
         if event.peer is not None:
             peer = self.peers[event.peer]
             peer.downloads.add((event.task, event.client))
-            task.swarm.set_free(index, free=peer.slots_used < self.limits.peer_slots)
+            task.swarm.set_free(index, free=self._has_a_slot(peer))
 
     def _download_finished(self, event: DownloadFinished) -> None:
         self.tasks[event.task].downloads[event.client].status = DownloadStatus.SUCCESS
@@ -223,7 +223,8 @@ class State:
             task.swarm.add_copies(event.piece, +1)
         holder = self._holder_of(lease)
         holder.serving.add(lease.id)
-        self._use_slots(holder, +1)
+        holder.slots_used += 1
+        self._tell_swarms(holder)
 
     def _pieces_offered(self, event: PiecesOffered) -> None:
         download = self.tasks[event.task].downloads[event.client]
@@ -247,14 +248,15 @@ class State:
     def _piece_failed(self, event: PieceFailed) -> None:
         task = self.tasks[event.task]
         lease = self.leases[event.lease]
-        download = task.downloads[event.client]
-        download.avoided = {
-            holder: until for holder, until in download.avoided.items() if until > event.at
-        }
-        download.avoided[lease.holder] = event.avoid_until
+        avoided = task.downloads[event.client].avoided
+        for peer in [peer for peer, until in avoided.items() if until <= event.at]:
+            del avoided[peer]
         holder = self._holder_of(lease)
         if isinstance(holder, Peer):
             holder.failures += 1
+            avoided[holder.id] = event.avoid_until
+        else:
+            avoided[None] = event.avoid_until
         self._end(lease)
 
     def _lease_overdue(self, event: LeaseOverdue) -> None:
@@ -274,7 +276,9 @@ class State:
         download = self.tasks[lease.task].downloads[lease.client]
         del download.leases[lease.piece]
         download.leased ^= 1 << lease.piece
-        self._holder_of(lease).serving.remove(lease.id)
+        holder = self._holder_of(lease)
+        holder.serving.remove(lease.id)
+        self._tell_swarms(holder)
         del self.leases[lease.id]
         self._drop_stale_deadlines()
 
@@ -283,7 +287,9 @@ class State:
         task = self.tasks[lease.task]
         if task.downloads[lease.client].peer is not None:
             task.swarm.add_copies(lease.piece, -1)
-        self._use_slots(self._holder_of(lease), -1)
+        holder = self._holder_of(lease)
+        holder.slots_used -= 1
+        self._tell_swarms(holder)
 
     def _holder_of(self, lease: Lease) -> Peer | Task:
         """Return the peer that serves a lease, or the task if the seed does."""
@@ -295,14 +301,17 @@ class State:
             raise InvariantError(f"{lease.holder} serves a lease without a peer")
         return self.peers[peer]
 
-    def _use_slots(self, holder: Peer | Task, change: int) -> None:
-        was_free = holder.slots_used < self.limits.peer_slots
-        holder.slots_used += change
-        is_free = holder.slots_used < self.limits.peer_slots
-        if isinstance(holder, Peer) and is_free != was_free:
+    def _tell_swarms(self, holder: Peer | Task) -> None:
+        """Note in every swarm that a peer is in whether it has a free slot."""
+        if isinstance(holder, Peer):
+            free = self._has_a_slot(holder)
             for task_id, client in holder.downloads:
                 task = self.tasks[task_id]
-                task.swarm.set_free(task.downloads[client].index, free=is_free)
+                task.swarm.set_free(task.downloads[client].index, free=free)
+
+    def _has_a_slot(self, peer: Peer) -> bool:
+        slots = self.limits.peer_slots
+        return peer.slots_used < slots and len(peer.serving) < 2 * slots
 
     def _drop_stale_deadlines(self) -> None:
         """Let the first entry be one that is still to come up."""
@@ -336,6 +345,7 @@ class State:
         _must(served == set(self.leases), "every lease has a holder")
         for peer in self.peers.values():
             _must(0 <= peer.slots_used <= self.limits.peer_slots, "slots of a peer")
+            _must(len(peer.serving) <= 2 * self.limits.peer_slots, "leases on a peer")
         known = sum(len(task.downloads) for task in self.tasks.values())
         _must(self.downloads == known, "number of downloads")
         for task in self.tasks.values():
@@ -343,6 +353,7 @@ class State:
 
     def _check_task(self, task: Task) -> None:
         _must(0 <= task.slots_used <= self.limits.seed_slots, "slots of the seed")
+        _must(len(task.serving) <= 2 * self.limits.seed_slots, "leases on the seed")
         _must((task.id in self.waiting) == (task.status is CdnStatus.WAITING), "waiting tasks")
         _must(set(bits(task.swarm.known)) == set(task.digests), "known pieces have digests")
         copies = dict.fromkeys(task.digests, 0)
@@ -360,7 +371,7 @@ class State:
                 continue
             peer = self.peers[download.peer]
             _must((task.id, download.client) in peer.downloads, "downloads of a peer")
-            if peer.slots_used < self.limits.peer_slots:
+            if self._has_a_slot(peer):
                 free |= 1 << download.index
             for piece in bits(download.have):
                 holders[piece] |= 1 << download.index  # type: ignore[index]
@@ -370,6 +381,7 @@ class State:
         _must(free == task.swarm.free, "free peers")
         for piece in task.digests:
             _must(task.swarm.holders[piece] == holders[piece], f"holders of piece {piece}")
+            _must(task.swarm.held >> piece & 1 == bool(holders[piece]), f"whether {piece} is held")
             _must(task.swarm.copies(piece) == copies[piece], f"copies of piece {piece}")
 
 

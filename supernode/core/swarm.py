@@ -30,7 +30,9 @@ class Swarm:
         "_free_indexes",
         "_groups",
         "_next_index",
+        "_offering",
         "free",
+        "held",
         "holders",
         "known",
         "piece_seconds",
@@ -41,8 +43,11 @@ class Swarm:
         """Bitset of the pieces that can be handed out: digest known, seed has it."""
         self.holders: list[int] = []
         """Per piece: bitset of the indexes whose peer holds it."""
+        self.held = 0
+        """Bitset of the pieces that peers hold."""
         self.free = 0
         """Bitset of the indexes whose peer has a free slot."""
+        self._offering = 0
         self.piece_seconds = 3.0
         """How long a piece takes from its assignment to its report: a guess, then learned."""
         self._copies: list[int] = []
@@ -86,14 +91,19 @@ class Swarm:
     def hold(self, index: int, piece: int) -> None:
         """Note that the peer of ``index`` holds the piece; its copy is counted by the caller."""
         self.holders[piece] |= 1 << index
+        self.held |= 1 << piece
+        self._offering |= 1 << index
 
     def withdraw(self, index: int, have: int) -> None:
         """Note that the peer of ``index`` holds none of the pieces in ``have``."""
         bit = 1 << index
+        self._offering &= ~bit
         for piece in bits(have):
             if self.holders[piece] & bit:
                 self.holders[piece] ^= bit
                 self.add_copies(piece, -1)
+                if not self.holders[piece]:
+                    self.held ^= 1 << piece
 
     def set_free(self, index: int, *, free: bool) -> None:
         """Note whether the peer of ``index`` has a free slot."""
@@ -101,6 +111,16 @@ class Swarm:
             self.free |= 1 << index
         else:
             self.free &= ~(1 << index)
+
+    @property
+    def free_holders(self) -> int:
+        """Bitset of the indexes whose peer has a free slot and something to give."""
+        return self.free & self._offering
+
+    @property
+    def without_copies(self) -> int:
+        """Bitset of the pieces that nobody holds or is fetching."""
+        return self._groups.get(0, 0)
 
     def took(self, seconds: float) -> None:
         """Learn from one finished lease how long a piece takes (exponential average, 1/4)."""

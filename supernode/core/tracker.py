@@ -4,8 +4,11 @@ Every command is one atomic transition. It is checked first; from the first even
 go wrong, so an error means that nothing changed.
 """
 
+import hashlib
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
+
+import msgspec
 
 from supernode.core.commands import (
     Assignment,
@@ -251,10 +254,10 @@ class _Transition:
         task, download = self._download(command.task, command.client)
         finished = command.status is PullStatus.FINISHED
         if download.status is DownloadStatus.FAILED and not finished:
-            raise TaskEnded(download.reason or Reason.TASK_FAILED, task.detail)
+            raise TaskEnded(download.reason or Reason.TASK_FAILED, download.detail)
         reports = [] if command.retry else self._checked(task, command.reports)
-        question = (command.status, command.result, command.reports, command.count)
-        if same := self._answer_again(task, download, question):
+        question = _digest_of(command)
+        if same := self._answer_again(task, download, question, {piece for piece, _ in reports}):
             return same
         for piece, report in reports:
             self._count(task, download, piece, report)
@@ -358,20 +361,22 @@ class _Transition:
             self._emit(DownloadWithdrawn(at=self._now, task=task.id, client=download.client))
 
     def _answer_again(
-        self, task: Task, download: Download, question: tuple[object, ...]
+        self, task: Task, download: Download, question: bytes, reported: set[PieceNumber]
     ) -> Pulled | None:
-        """Return the last answer if the client asks the same and has reported none of it."""
+        """Return the last answer if the client asks the same and has reported none of it.
+
+        Neither before nor by asking: the same words about a piece that it was given again mean
+        that the second attempt failed as the first did.
+        """
         last = download.last_pull
         if last is None or not last.leases or last.question != question:
             return None
         leases = [self._state.leases.get(lease) for lease in last.leases]
-        if not all(leases):
+        if not all(lease and lease.piece not in reported for lease in leases):
             return None
         return Pulled(assignments=tuple(self._assignment(task, lease) for lease in leases if lease))
 
-    def _assign(
-        self, task: Task, download: Download, count: int, question: tuple[object, ...]
-    ) -> Pulled:
+    def _assign(self, task: Task, download: Download, count: int, question: bytes) -> Pulled:
         limits = self._state.limits
         room = min(count, limits.client_leases - len(download.leases))
         scheduler = Scheduler(task, download, self._state.peers, limits, self._now, self._chance)
@@ -494,6 +499,12 @@ class _Transition:
             lease = leases[deadlines[0][1]]
             what = LeaseExpired if lease.overdue else LeaseOverdue
             self._emit(what(at=self._now, task=lease.task, lease=lease.id))
+
+
+def _digest_of(pull: Pull) -> bytes:
+    """Return what tells this pull from others, in a few bytes; waiting makes it no other."""
+    text = msgspec.json.encode((pull.status, pull.result, pull.reports, pull.count))
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def _ids(download: Download) -> list[int]:

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from supernode.core.commands import (
@@ -46,7 +47,16 @@ from supernode.core.events import (
     Why,
 )
 from supernode.core.identity import ClientId, PeerId, TaskId
-from supernode.core.model import CdnStatus, Download, DownloadStatus, Limits, Secrets, TaskSpec
+from supernode.core.model import (
+    CdnStatus,
+    Download,
+    DownloadStatus,
+    Limits,
+    Peer,
+    Secrets,
+    Task,
+    TaskSpec,
+)
 from supernode.core.pieces import (
     MIB,
     PieceDigest,
@@ -377,6 +387,42 @@ def test_clients_that_vanish_give_the_slots_back_that_they_had() -> None:
     assert b.take() == [], "every slot is taken"
     world.pass_time(10)
     assert len(b.take(4)) == 4
+
+
+def test_a_slow_holder_is_not_given_more_and_more() -> None:
+    names = [f"c{n}" for n in range(12)]
+    world, (slow, *others) = swarm("slow", *names, cached=4, seed_slots=0, peer_slots=2)
+    slow.has(0, 1, 2, 3)
+    for client in others:
+        client.take()
+        world.pass_time(11)
+    assert len(world.tracker.peer(world.peer("slow")).serving) <= 4
+
+
+def test_the_same_failure_twice_is_no_lost_answer() -> None:
+    world, (a,) = swarm("a", cached=1)
+    assert a.take() == [(0, "seed")]
+    failed = (report(0, PieceResult.FAILED, Seed.SEED),)
+    pull = Pull(task=a.task, client=a.name, reports=failed, count=1)
+    for failures in (1, 2, 3):
+        assert world.do(pull).assignments == (), "the seed is avoided for a moment"
+        assert world.count(PieceFailed) == failures
+        world.pass_time(2)
+        again = msgspec.structs.replace(pull, retry=True)
+        assert len(world.do(again).assignments) == 1
+
+
+def test_a_peer_is_avoided_whichever_of_its_downloads_failed() -> None:
+    world, (b,) = swarm("b", cached=1, seed_slots=0)
+    peer = world.peer("h")
+    for name in ("h1", "h2"):
+        client = Client(world, b.task, ClientId(name))
+        spec = TaskSpec(raw_url="http://o/x", task_url="http://o/x")
+        world.do(RegisterTask(spec=spec, client=client.name, peer=peer, path="/h"))
+        client.has(0)
+    b.take()
+    b.say(0, PieceResult.FAILED)
+    assert b.take() == []
 
 
 def test_a_report_of_an_overdue_lease_still_counts() -> None:
@@ -954,24 +1000,28 @@ def naive(world: World, download: Download) -> set[tuple[int, ClientId | None]]:
     """Return every choice the rules allow."""
     task, peers = world.tracker.task(download.task), world.tracker._state.peers
 
-    def avoids(holder: ClientId | None) -> bool:
-        return download.avoided.get(holder, 0.0) > world.now
+    def avoids(peer: PeerId | None) -> bool:
+        return download.avoided.get(peer, 0.0) > world.now
 
-    def is_busy(holder: Download) -> bool:
-        return peers[holder.peer].slots_used >= world.limits.peer_slots  # type: ignore[index]
+    def is_busy(holder: Peer | Task, slots: int) -> bool:
+        return holder.slots_used >= slots or len(holder.serving) >= 2 * slots
 
     by_copies: dict[int, set[tuple[int, ClientId | None]]] = {}
     others = [d for d in task.downloads.values() if d.peer is not None]
-    seed_is_free = task.slots_used < world.limits.seed_slots and not avoids(None)
+    seed_is_free = not is_busy(task, world.limits.seed_slots) and not avoids(None)
     for piece in task.digests:
         if download.have >> piece & 1 or piece in download.leases:
             continue
         holders = [d for d in others if d.have >> piece & 1]
         coming = [d.leases[PieceNumber(piece)] for d in others if piece in d.leases]
         copies = len(holders) + sum(not lease.overdue for lease in coming)
-        willing = [d for d in holders if not avoids(d.client)]
+        willing = [d for d in holders if not avoids(d.peer)]
         choices: set[tuple[int, ClientId | None]]
-        choices = {(piece, d.client) for d in willing if not is_busy(d)}
+        choices = {
+            (piece, d.client)
+            for d in willing
+            if d.peer is not None and not is_busy(peers[d.peer], world.limits.peer_slots)
+        }
         repeats = holders and task.slots_used < world.limits.seed_repeats
         needed = not copies or (holders and not willing)
         if not choices and seed_is_free and (needed or repeats):

@@ -124,7 +124,8 @@ class Machine(RuleBasedStateMachine):
             and other.client != event.client
             and other.have >> event.piece & 1
             and self.replayed.peers[other.peer].slots_used < LIMITS.peer_slots
-            and download.avoided.get(other.client, 0) <= self.now
+            and len(self.replayed.peers[other.peer].serving) < 2 * LIMITS.peer_slots
+            and download.avoided.get(other.peer, 0) <= self.now
         ]
         if event.holder is None:
             assert not free_holders, "the seed was used while a peer could serve"
