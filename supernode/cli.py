@@ -82,6 +82,13 @@ def cli() -> None:
     help="Never fetch from this network; beats --allow-origin. May be repeated.",
 )
 @click.option(
+    "--seed-slots",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Uploads of one file that the supernode itself makes at once.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(("debug", "info", "warning", "error")),
     default="info",
@@ -98,6 +105,7 @@ def serve(**settings: object) -> None:
 
     from supernode import daemon, logs
     from supernode.config import Config, ConfigError
+    from supernode.core.errors import InvariantError
     from supernode.supervision import ServiceGaveUp, first_of
 
     status = 0
@@ -110,7 +118,7 @@ def serve(**settings: object) -> None:
         status, problem = EXIT_CONFIG, errors
     except* OSError as errors:
         status, problem = EXIT_UNAVAILABLE, errors
-    except* (ServiceGaveUp, daemon.CoreBroken) as errors:
+    except* (ServiceGaveUp, InvariantError, daemon.CoreBroken) as errors:
         status, problem = EXIT_GAVE_UP, errors
     if problem is not None:
         click.echo(f"supernode: {first_of(problem)}", err=True)

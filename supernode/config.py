@@ -46,13 +46,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """How long a connection may wait for its next request."""
     drain_timeout: float = 10.0
     """How long requests in flight may take after SIGTERM."""
-    limits: Limits = Limits()
-    """What the scheduler may hand out."""
+    seed_slots: int = Limits().seed_slots
+    """Uploads of one file that the supernode itself makes at once."""
 
     def __post_init__(self) -> None:
         """Raise ConfigError if settings contradict each other."""
         if not self.data_port and not self.advertise_data_port:
             raise ConfigError("--data-port 0 serves no pieces: say who does, --advertise-data-port")
+        try:
+            ipaddress.ip_address(self.advertise_ip or "0.0.0.0")
+        except ValueError:
+            raise ConfigError(f"--advertise-ip: {self.advertise_ip!r} is no IP address") from None
 
 
 def networks(

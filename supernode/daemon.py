@@ -7,6 +7,7 @@ on SIGTERM or SIGINT: the ports drain first, while the services still work for t
 import faulthandler
 import os
 import random
+import resource
 import signal
 import sys
 from contextlib import ExitStack
@@ -21,7 +22,8 @@ from supernode.api.errors import explain
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.clock import Clock
-from supernode.config import Config, networks, own_address, state_dir
+from supernode.config import Config, ConfigError, networks, own_address, state_dir
+from supernode.core.model import Limits
 from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Responder
@@ -50,6 +52,9 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class CoreBroken(Exception):
     """The core failed in a way it must not; only a fresh start helps."""
 
+    def __init__(self) -> None:
+        super().__init__("the core has a defect; the log says more")
+
 
 async def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return.
@@ -59,7 +64,9 @@ async def run(config: Config) -> None:
         OSError: a port is taken, or the state directory cannot be made.
         ServiceGaveUp: a service crashed too often; in a group.
         CoreBroken: see there; in a group.
+        InvariantError: the same, seen by a service; in a group.
     """
+    _raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_SECONDS)
     with ExitStack() as until_told:
         stop = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
@@ -77,7 +84,7 @@ async def run(config: Config) -> None:
         )
         feed, clock = Feed(), Clock.started_now()
         chance = random.Random()  # noqa: S311 - it spreads load, it guards nothing
-        dispatch = Dispatcher(Tracker(config.limits), feed, clock, chance)
+        dispatch = Dispatcher(Tracker(Limits(seed_slots=config.seed_slots)), feed, clock, chance)
         store = PieceStore(repo)
         responder = Responder(feed, clock, explain)
         app = create_app(routes(Rest(dispatch, seed)), responder)
@@ -133,11 +140,20 @@ def _data_port(config: Config, listeners: list[trio.SocketListener], store: Piec
     )
 
 
+def _raise_descriptor_limit() -> None:
+    """Allow as many open files as the system lets us: the usual soft limit is for shells."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def _listeners(
     config: Config,
 ) -> tuple[list[trio.SocketListener], list[trio.SocketListener]]:
     """Return the listeners of the control port and of the data port."""
-    passed = sockets.inherited(os.environ)
+    try:
+        passed = sockets.inherited(os.environ)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     control = passed["control"] or await sockets.opened(config.host, config.port)
     data = passed["data"]
     if not data and config.data_port:

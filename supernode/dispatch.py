@@ -7,7 +7,7 @@ import trio
 
 from supernode.clock import Clock
 from supernode.core.commands import Command
-from supernode.core.errors import DomainError
+from supernode.core.errors import DomainError, InvariantError
 from supernode.core.tracker import Tracker
 from supernode.feed import Feed
 
@@ -33,15 +33,20 @@ class Dispatcher:
         self._chance = chance
 
     def __call__(self, command: Command[A]) -> A:
-        """Execute one command and return its answer. Raises DomainError."""
+        """Execute one command and return its answer.
+
+        Raises:
+            DomainError: it cannot be carried out; nothing has changed.
+            InvariantError: the core failed; the daemon ends.
+        """
         try:
             answer, events = self.tracker.execute(
                 command, now=self.clock.now(), chance=self._chance
             )
         except DomainError:
             raise
-        except Exception:
+        except Exception as defect:
             self.broken.set()
-            raise
+            raise InvariantError(f"the core failed: {defect!r}") from defect
         self.feed.publish(events)
         return answer

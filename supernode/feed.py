@@ -4,6 +4,7 @@ Knows no transport. Never blocks. News of a piece costs the same whether one cli
 thousand, for it wakes only as many as it can help.
 """
 
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 
 import trio
@@ -19,7 +20,7 @@ _A_FEW = 6
 slots unless configured, and gives one slot back."""
 
 
-_Queue = dict[trio.Event, None]
+_Queue = OrderedDict[trio.Event, None]
 """Those who wait, in the order they came."""
 
 
@@ -91,12 +92,12 @@ class Feed:
 
 
 def _join(queues: dict[Hashable, _Queue], key: Hashable, woken: trio.Event) -> None:
-    queues.setdefault(key, {})[woken] = None
+    queues.setdefault(key, OrderedDict())[woken] = None
 
 
 def _leave(queues: dict[Hashable, _Queue], key: Hashable, woken: trio.Event) -> None:
-    queue = queues.get(key, {})
-    queue.pop(woken, None)
+    if queue := queues.get(key):
+        queue.pop(woken, None)
     if not queue:
         queues.pop(key, None)
 
@@ -105,8 +106,7 @@ def _wake(queue: _Queue | None, at_most: int | None = None) -> None:
     """Wake the first who have not been woken otherwise. They leave the queue by that."""
     left = at_most if at_most is not None else len(queue or ())
     while queue and left:
-        woken = next(iter(queue))
-        del queue[woken]
+        woken, _ = queue.popitem(last=False)
         if not woken.is_set():
             woken.set()
             left -= 1

@@ -15,7 +15,11 @@ def set_up(level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", key="ts"),
     ]
     if sys.stderr.isatty():
-        last: list[structlog.types.Processor] = [structlog.dev.ConsoleRenderer()]
+        # Not the fancy tracebacks: they show local variables, and so secrets.
+        plain = structlog.dev.plain_traceback
+        last: list[structlog.types.Processor] = [
+            structlog.dev.ConsoleRenderer(exception_formatter=plain)
+        ]
     else:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import structlog
-from quart import Response, request
+from quart import Response, has_websocket_context, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -69,7 +69,8 @@ def _response(answer: Answer) -> Response:
 
 def _header(name: str) -> str:
     """Return a header of the present request; its lines are one list (RFC 9110 §5.3)."""
-    return ", ".join(request.headers.getlist(name))
+    present = websocket if has_websocket_context() else request
+    return ", ".join(present.headers.getlist(name))
 
 
 async def _http_error(error: Exception) -> Response:

@@ -1,6 +1,5 @@
 """The specification's operations: request in, command to the tracker, answer out."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +45,7 @@ from supernode.core.identity import (
     download_path,
     seed_id,
     task_url,
+    without_credentials,
 )
 from supernode.core.model import CdnStatus, Secrets, Task, TaskSpec
 from supernode.core.pieces import framed_length
@@ -54,8 +54,6 @@ from supernode.exchange import Answer, Request, Wait
 
 DEFAULT_PIECES = 4
 MOST_PIECES = 1 << 31
-
-_CREDENTIALS = re.compile(r"^([a-z]+://)[^/?#]*@", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +161,8 @@ class Rest:
         info = TaskInfo(
             id=task.id,
             cdn_status=task.status,
-            raw_url=_without_credentials(task.spec.raw_url),
-            task_url=_without_credentials(task.spec.task_url),
+            raw_url=without_credentials(task.spec.raw_url),
+            task_url=without_credentials(task.spec.task_url),
             file_length=_framed_length(task),
             http_file_length=task.length,
             piece_size=task.piece_size,
@@ -279,11 +277,6 @@ class Rest:
 
 def _json(status: int, model: object) -> Answer:
     return Answer(status, msgspec.json.encode(model))
-
-
-def _without_credentials(url: str) -> str:
-    """Return the URL as it may be shown: ``http://user:secret@host/`` keeps them to itself."""
-    return _CREDENTIALS.sub(r"\1", url)
 
 
 def _framed_length(task: Task) -> int | None:

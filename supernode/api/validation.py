@@ -29,7 +29,9 @@ def required(field: str, value: str) -> str:
 def ip_address(field: str, value: str) -> str:
     """Return an IPv4 or IPv6 address in its usual spelling."""
     try:
-        return str(ipaddress.ip_address(required(field, value)))
+        if "%" in required(field, value):  # a zone means nothing on another machine
+            raise ValueError
+        return str(ipaddress.ip_address(value))
     except ValueError:
         raise BadField(field, f"{value[:64]!r} is not an IP address") from None
 

@@ -17,6 +17,7 @@ ClientId = NewType("ClientId", str)
 SEED_PREFIX = "cdnnode:"
 
 _TASK_KEY = ">I$pg-~AS~sP'rqu_`Oh&lz#9]\"=;nE%"
+_CREDENTIALS = re.compile(r"^([a-z]+://)[^/?#]*@", re.IGNORECASE)
 _TASK_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -31,6 +32,11 @@ def task_url(raw_url: str, filters: Iterable[str]) -> str:
         return raw_url
     kept = [part for part in query.split("&") if part.partition("=")[0] not in drop]
     return f"{base}?{'&'.join(kept)}" if kept else base
+
+
+def without_credentials(url: str) -> str:
+    """Return the URL as it may be shown: ``http://user:secret@host/`` keeps them to itself."""
+    return _CREDENTIALS.sub(r"\1", url)
 
 
 def task_id(

@@ -78,7 +78,12 @@ def unframe(framed: memoryview, piece_size: int) -> memoryview:
 
 def digest_of(framed: bytes | bytearray | memoryview) -> PieceDigest:
     """Return the digest of one framed piece. Takes about 2 ms a MiB: call it in a thread."""
-    return PieceDigest(f"{hashlib.md5(framed).hexdigest()}:{len(framed)}")
+    return piece_digest(hashlib.md5(framed).hexdigest(), len(framed))
+
+
+def piece_digest(md5: str, framed_length: int) -> PieceDigest:
+    """Return the digest made of the framed piece's MD5 in hexadecimal digits and its length."""
+    return PieceDigest(f"{md5}:{framed_length}")
 
 
 def digest_length(digest: PieceDigest) -> int:

@@ -41,6 +41,11 @@ class Reason(Enum):
     )
     DISK_FULL = ("disk_full", "the supernode's disk is full", Actor.OPERATOR)
     DISK_ERROR = ("disk_error", "the supernode's disk failed", Actor.OPERATOR)
+    NO_DESCRIPTORS = (
+        "no_descriptors",
+        "the supernode may not open more files; raise its limit",
+        Actor.OPERATOR,
+    )
     INTERNAL = ("internal", "the supernode has a defect; its log says more", Actor.OPERATOR)
     # Why a lease or a download ended.
     CLIENT_LEFT = (

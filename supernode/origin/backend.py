@@ -5,6 +5,7 @@ very address that was judged. So a redirect cannot leave the policy, and neither
 resolves differently the second time it is asked for.
 """
 
+import errno
 import math
 import os
 import socket
@@ -52,7 +53,8 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
             socket_options: not used by our pool.
 
         Raises:
-            OriginError: ORIGIN_DNS, URL_FORBIDDEN, ORIGIN_REFUSED or ORIGIN_TIMEOUT.
+            OriginError: ORIGIN_DNS, URL_FORBIDDEN, ORIGIN_REFUSED, ORIGIN_TIMEOUT or
+                NO_DESCRIPTORS.
         """
         deadline = trio.current_time() + (math.inf if timeout is None else timeout)
         endpoints = await self._permitted(host, port, deadline)
@@ -65,7 +67,9 @@ class CheckedBackend(httpcore2.AsyncNetworkBackend):
                 except OSError as error:
                     place = f"{host} at {endpoint.address[0]} port {port}"
                     problem = f"{place}: {os.strerror(error.errno or 0)}"
-                    failure = OriginError(Reason.ORIGIN_REFUSED, problem)
+                    ours = error.errno in (errno.EMFILE, errno.ENFILE)
+                    reason = Reason.NO_DESCRIPTORS if ours else Reason.ORIGIN_REFUSED
+                    failure = OriginError(reason, problem)
         raise failure
 
     async def _permitted(self, host: str, port: int, deadline: float) -> list["_Endpoint"]:

@@ -8,13 +8,14 @@ the origin.
 
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 import structlog
 import trio
 
 from supernode.core.commands import CachePiece, FailFetch, FinishFetch, SizeTask, StartFetch
-from supernode.core.identity import TaskId
+from supernode.core.identity import TaskId, without_credentials
 from supernode.core.model import CdnStatus
 from supernode.core.pieces import content_size, digest_length, framed_length
 from supernode.core.reasons import Reason
@@ -71,20 +72,21 @@ class Cdn:
     async def _fetch(self, task: TaskId, slots: trio.Semaphore) -> None:
         """Fetch one file, whatever happens ending in SUCCESS or in a failure with its reason."""
         try:
-            failure = await self._attempt(task)
-            if failure is not None:
+            fetched = await self._attempt(task)
+            if isinstance(fetched, _Fetched):
+                await self._finish(task, fetched)
+            else:
                 await self._discard(task)
-                self._fail(task, *failure)
+                self._fail(task, *fetched)
         finally:
             slots.release()
 
-    async def _attempt(self, task: TaskId) -> tuple[Reason, str] | None:
-        """Return why the fetch failed, or None."""
+    async def _attempt(self, task: TaskId) -> "_Fetched | tuple[Reason, str]":
+        """Return the file, or why there is none."""
         spec = self._dispatch.tracker.task(task).spec
-        failure: tuple[Reason, str] | None = None
         try:
             async with self._origin.open(spec.raw_url, spec.headers.reveal()) as body:
-                await self._take(task, body)
+                fetched = await self._take(task, body)
         except* (OriginError, StoreError) as errors:
             first = first_of(errors)
             assert isinstance(first, OriginError | StoreError)
@@ -92,9 +94,11 @@ class Cdn:
         except* Exception as errors:
             log.exception("a fetch failed", task=task)
             failure = Reason.INTERNAL, type(first_of(errors)).__name__
+        else:
+            return fetched
         return failure
 
-    async def _take(self, task: TaskId, body: OriginBody) -> None:
+    async def _take(self, task: TaskId, body: OriginBody) -> "_Fetched":
         """Store the whole body. Raises OriginError and StoreError, possibly in a group."""
         piece_size = self._dispatch(SizeTask(task=task, length=body.length))
         file = await self._store.create(task, piece_size)
@@ -109,6 +113,11 @@ class Cdn:
             async for piece in to_digest:
                 await trio.to_thread.run_sync(whole.add, piece, limiter=self._hashers)
         file.end_known(framed_length(whole.length, piece_size))
+        return _Fetched(file, whole, body.etag, body.last_modified)
+
+    async def _finish(self, task: TaskId, fetched: "_Fetched") -> None:
+        """Have the whole judged by its digest."""
+        whole = fetched.whole
         right = self._dispatch(
             FinishFetch(
                 task=task,
@@ -118,8 +127,9 @@ class Cdn:
             )
         )
         if right:
-            await self._complete(file, body)
+            await self._complete(fetched)
         else:
+            log.warning("task failed", task=task, reason=Reason.DIGEST_MISMATCH.code)
             await self._discard(task)
 
     async def _seal(
@@ -138,20 +148,21 @@ class Cdn:
                 await sealed.send(piece)
                 number += 1
 
-    async def _complete(self, file: PieceFile, body: OriginBody) -> None:
+    async def _complete(self, fetched: "_Fetched") -> None:
         """Leave the notes by which other tools know the file; it is served with or without."""
+        file = fetched.file
         task = self._dispatch.tracker.task(file.task)
         assert task.length is not None
         try:
             await file.complete(
                 Provenance(
-                    url=task.spec.task_url,
+                    url=without_credentials(task.spec.task_url),
                     identifier=task.spec.identifier,
                     md5=task.spec.md5,
                     real_md5=task.md5,
                     http_length=task.length,
-                    last_modified_ms=_milliseconds(body.last_modified),
-                    etag=body.etag,
+                    last_modified_ms=_milliseconds(fetched.last_modified),
+                    etag=fetched.etag,
                     accessed_ms=int(self._dispatch.clock.now() * 1000),
                 )
             )
@@ -181,6 +192,16 @@ class _WholeFile:
         self.length += len(piece)
         self.md5.update(piece)
         self.sha256.update(piece)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A file whose every piece is sealed, not yet judged as a whole."""
+
+    file: PieceFile
+    whole: _WholeFile
+    etag: str
+    last_modified: str
 
 
 async def _cut(

@@ -17,7 +17,7 @@ from pathlib import Path
 import trio
 
 from supernode.core.identity import TaskId, download_path
-from supernode.core.pieces import TRAILER, PieceDigest, content_size, frame_header
+from supernode.core.pieces import TRAILER, PieceDigest, content_size, frame_header, piece_digest
 from supernode.storage import page_cache
 from supernode.storage.descriptors import DescriptorPool, SharedFile
 from supernode.storage.errors import Discarded, disk_errors
@@ -240,7 +240,7 @@ def _digest_and_write(fd: int, offset: int, framed: Sequence[Chunk]) -> PieceDig
         md5.update(part)
         length += memoryview(part).nbytes
     _write_all(fd, offset, framed)
-    return PieceDigest(f"{md5.hexdigest()}:{length}")
+    return piece_digest(md5.hexdigest(), length)
 
 
 def _write_all(fd: int, offset: int, parts: Sequence[Chunk]) -> None:

@@ -14,6 +14,7 @@ without a word is normal: dfget opens one before every piece.
 import errno
 import socket
 import struct
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
@@ -23,7 +24,7 @@ import structlog
 import trio
 
 from supernode.storage.errors import Discarded, StoreError
-from supernode.wire.downloads import Answer, FindFile, Part, answer, refusal
+from supernode.wire.downloads import FindFile, Part, Reply, answer, refusal
 from supernode.wire.request_head import HeadError, HeadReader, RequestHead
 from supernode.wire.transfer import CHUNK, Stalled, send_part
 
@@ -64,7 +65,7 @@ class DataPort:
         self._drain_timeout = drain_timeout
         self._slots = trio.Semaphore(max_connections, max_value=max_connections)
         self._accepting = trio.CancelScope()
-        self._waiting: dict[trio.CancelScope, None] = {}
+        self._waiting: OrderedDict[trio.CancelScope, None] = OrderedDict()
         """What cancels each wait for a client's next move, longest first."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -114,8 +115,7 @@ class DataPort:
 
     def _close_longest_waiting(self) -> None:
         if self._waiting:
-            longest = next(iter(self._waiting))
-            del self._waiting[longest]
+            longest, _ = self._waiting.popitem(last=False)
             longest.cancel()
 
     async def _own(self, stream: trio.SocketStream) -> None:
@@ -169,7 +169,7 @@ class DataPort:
         return None
 
     async def _send(
-        self, stream: trio.SocketStream, head: RequestHead, reply: Answer, going_on: bool
+        self, stream: trio.SocketStream, head: RequestHead, reply: Reply, going_on: bool
     ) -> None:
         text = _head_of(reply, head.version, going_on)
         match reply.content:
@@ -192,7 +192,7 @@ class DataPort:
         raise Stalled
 
 
-def _head_of(reply: Answer, version: str, going_on: bool) -> bytes:
+def _head_of(reply: Reply, version: str, going_on: bool) -> bytes:
     headers = [
         ("Date", formatdate(usegmt=True)),
         *reply.headers,

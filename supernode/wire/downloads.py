@@ -34,7 +34,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """One answer; its content is either a text or a part of a file.
 
     Args:
@@ -57,13 +57,13 @@ class Answer:
                 return len(text)
 
 
-def refusal(status: int, *headers: tuple[str, str]) -> Answer:
+def refusal(status: int, *headers: tuple[str, str]) -> Reply:
     """Return an answer that says no, in a line of plain text."""
     text = f"{HTTPStatus(status).phrase}\n".encode()
-    return Answer(status, (("Content-Type", "text/plain"), *headers), text)
+    return Reply(status, (("Content-Type", "text/plain"), *headers), text)
 
 
-def answer(head: RequestHead, find: FindFile) -> Answer:
+def answer(head: RequestHead, find: FindFile) -> Reply:
     """Return the answer to one request."""
     if head.method not in ("GET", "HEAD"):
         return refusal(405, ("Allow", "GET, HEAD"))
@@ -90,13 +90,13 @@ def _task_of(target: bytes) -> TaskId | None:
     return task if is_task_id(task) and path == download_path(task).encode() else None
 
 
-def _whole(file: PieceFile) -> Answer:
+def _whole(file: PieceFile) -> Reply:
     if file.framed_length is None or not file.is_complete:
         return refusal(503, ("Retry-After", "1"))
     return _bytes(200, Part(file, 0, file.framed_length))
 
 
-def _part(file: PieceFile, wanted: ByteRange) -> Answer:
+def _part(file: PieceFile, wanted: ByteRange) -> Reply:
     length = "*" if file.framed_length is None else str(file.framed_length)
     span = wanted.within(file.framed_length)
     if span is None or not file.covers(*span):
@@ -109,6 +109,6 @@ def _part(file: PieceFile, wanted: ByteRange) -> Answer:
     )
 
 
-def _bytes(status: int, part: Part, *headers: tuple[str, str]) -> Answer:
+def _bytes(status: int, part: Part, *headers: tuple[str, str]) -> Reply:
     kind = ("Content-Type", "application/octet-stream")
-    return Answer(status, (kind, ("Accept-Ranges", "bytes"), *headers), part)
+    return Reply(status, (kind, ("Accept-Ranges", "bytes"), *headers), part)

@@ -63,6 +63,7 @@ class Front:
         self._max_connections = max_connections
         self._write_timeout = write_timeout
         self._drain_timeout = drain_timeout
+        self._idle_timeout = idle_timeout
         self._config = _hypercorn_config(idle_timeout)
         self._context = WorkerContext(max_requests=None)
         self._open: set[GuardedStream] = set()
@@ -129,7 +130,9 @@ class Front:
         if len(self._open) >= self._max_connections:
             await self._refuse(stream)
             return
-        guarded = GuardedStream(stream, self._write_timeout)
+        guarded = GuardedStream(
+            stream, write_timeout=self._write_timeout, idle_timeout=self._idle_timeout
+        )
         self._open.add(guarded)
         try:
             await self._serve(guarded, state)

@@ -25,12 +25,18 @@ class GuardedStream:
     Args:
         stream: the accepted connection; whoever accepted it still closes it.
         write_timeout: how long the peer may take to accept ``SLICE_BYTES``, in seconds.
+        idle_timeout: how long no byte may pass either way, in seconds; longer than any answer
+            may take.
     """
 
-    def __init__(self, stream: trio.SocketStream, write_timeout: float) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, *, write_timeout: float, idle_timeout: float
+    ) -> None:
         self.socket = stream.socket
         self._stream = stream
         self._write_timeout = write_timeout
+        self._idle_timeout = idle_timeout
+        self._active_at = trio.current_time()
         set_tcp_options(stream, write_timeout)
 
     async def send_all(self, data: bytes) -> None:
@@ -48,14 +54,20 @@ class GuardedStream:
                 log.warning("peer stopped reading, connection cut", seconds=self._write_timeout)
                 self.cut()
                 raise trio.BrokenResourceError("the peer stopped reading")
+            self._active_at = trio.current_time()
 
     async def receive_some(self, max_bytes: int) -> bytes:
         """Return what has arrived, at most ``max_bytes``; nothing means the peer has finished.
 
-        The wait has no deadline of its own: Hypercorn's idle timeout runs between requests, Quart's
-        body timeout within one, and TCP finds out about peers that vanished.
+        A connection that is idle for too long counts as finished. Hypercorn's own idle timeout
+        does not run on HTTP/2.
         """
-        return await self._stream.receive_some(max_bytes)
+        while (idle_at := self._active_at + self._idle_timeout) > trio.current_time():
+            with trio.move_on_at(idle_at):
+                data = await self._stream.receive_some(max_bytes)
+                self._active_at = trio.current_time()
+                return data
+        return b""
 
     async def send_eof(self) -> None:
         """Say that nothing more will be sent."""

@@ -1,7 +1,8 @@
 """How long one scheduling decision takes, and how much memory a swarm does.
 
-Run by hand: ``python tests/bench/scheduler.py``. For each swarm size a whole download life is
-sampled: the peers hold a random share of the pieces, slots fill and empty as leases begin and end.
+Run by hand: ``python tests/bench/scheduler.py``. For each swarm size a flash crowd is
+sampled, then a whole download life: the peers hold a random share of the 700 pieces, slots fill and
+empty as leases begin and end.
 One *decision* is ``Scheduler.choose``; one *pull* is the command with four pieces: reports
 counted, events applied.
 """
@@ -37,6 +38,9 @@ A = TypeVar("A")
 PIECES = 700
 PIECE_SIZE = 15 << 20
 LENGTH = PIECES * content_size(PIECE_SIZE) - 1
+CROWD_SHARE = 0.03
+CROWD_HOLDERS = 70
+"""A flash crowd: one peer in so many has its first pieces, the others nothing."""
 STAGES = (0.02, 0.25, 0.5, 0.75, 0.98)
 DECISIONS = 2_000
 
@@ -70,9 +74,9 @@ class World:
         self.now += 1e-4
         return self.tracker.execute(command, now=self.now, chance=self.chance)[0]
 
-    def fill(self, share: float) -> None:
-        """Let every peer hold about ``share`` of the pieces, as if it had reported them."""
-        for client in self.clients:
+    def fill(self, share: float, one_in: int = 1) -> None:
+        """Let one peer in so many hold about ``share`` of the pieces, as if it had reported them."""
+        for client in self.clients[::one_in]:
             have = self.tracker.task(self.task).downloads[client].have
             missing = [p for p in range(PIECES) if not have >> p & 1]
             wanted = int(PIECES * share) - have.bit_count()
@@ -106,18 +110,24 @@ def measure(peers: int) -> None:
     gc.collect()
     before = resident()
     world = World(peers)
+    world.fill(CROWD_SHARE, one_in=CROWD_HOLDERS)
+    row(f"{peers} crowd", *sample(world), resident() - before)
     decisions: list[float] = []
     pulls: list[float] = []
     memory = 0
     for share in STAGES:
         world.fill(share)
         memory = max(memory, resident() - before)
-        sample(world, decisions, pulls)
-    row(peers, decisions, pulls, memory)
+        more_decisions, more_pulls = sample(world)
+        decisions += more_decisions
+        pulls += more_pulls
+    row(f"{peers} life", decisions, pulls, memory)
 
 
-def sample(world: World, decisions: list[float], pulls: list[float]) -> None:
+def sample(world: World) -> tuple[list[float], list[float]]:
     """Time decisions of random clients while leases of others begin and end around them."""
+    decisions: list[float] = []
+    pulls: list[float] = []
     task = world.tracker.task(world.task)
     state = world.tracker._state
     for n in range(DECISIONS):
@@ -134,14 +144,15 @@ def sample(world: World, decisions: list[float], pulls: list[float]) -> None:
         other = world.chance.choice(world.clients)
         if leased := world.open_leases(other):
             world.report(other, leased[:4])
+    return decisions, pulls
 
 
-def row(peers: int, decisions: list[float], pulls: list[float], memory: int) -> None:
+def row(name: str, decisions: list[float], pulls: list[float], memory: int) -> None:
     def cut(values: list[float], share: float) -> str:
         return f"{statistics.quantiles(values, n=1000)[int(share * 1000) - 1] * 1e6:8.1f}"
 
     print(
-        f"{peers:7d} x {PIECES} |"
+        f"{name:>13} |"
         f" {cut(decisions, 0.5)} {cut(decisions, 0.99)} {max(decisions) * 1e6:8.1f} |"
         f" {cut(pulls, 0.5)} {cut(pulls, 0.99)} {max(pulls) * 1e6:8.1f} |"
         f" {memory / 1e6:8.1f}"

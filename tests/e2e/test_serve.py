@@ -74,6 +74,21 @@ def test_it_opens_its_own_ports(tmp_path: Path, origin: Origin) -> None:
         assert process.wait(20) == 0
 
 
+def test_an_inherited_socket_must_have_a_name(tmp_path: Path) -> None:
+    with listening_socket() as passed:
+        command = f'exec 3<&{passed.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"'
+        ended = subprocess.run(
+            ["bash", "-c", command, "bash", *SUPERNODE, "serve", "--state-dir", str(tmp_path)],
+            pass_fds=(passed.fileno(),),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    assert ended.returncode == 78
+    assert "not control or data" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -81,6 +96,7 @@ def test_it_opens_its_own_ports(tmp_path: Path, origin: Origin) -> None:
         (["--allow-origin", "10.0.0.0/99"], 78, "--allow-origin: '10.0.0.0/99'"),
         (["--data-port", "0"], 78, "--advertise-data-port"),
         (["--port", "eight"], 2, "--port"),
+        (["--advertise-ip", "here"], 78, "--advertise-ip"),
     ],
 )
 def test_what_cannot_be_served_is_said_at_once(

@@ -85,7 +85,7 @@ async def test_accepted_connections_have_their_tcp_options() -> None:
         await connect(listener.socket.getsockname()[1]),
         await listener.accept() as accepted,
     ):
-        GuardedStream(accepted, write_timeout=30)
+        GuardedStream(accepted, write_timeout=30, idle_timeout=75)
         assert accepted.getsockopt(tsocket.IPPROTO_TCP, tsocket.TCP_USER_TIMEOUT) == 30_000
         assert accepted.getsockopt(tsocket.IPPROTO_TCP, tsocket.TCP_NODELAY)
         assert accepted.getsockopt(tsocket.SOL_SOCKET, tsocket.SO_KEEPALIVE)

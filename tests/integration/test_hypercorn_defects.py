@@ -22,7 +22,11 @@ MORE_THAN_SOCKETS_HOLD = 32 << 20
 
 @asynccontextmanager
 async def serving(
-    app: QuartTrio, *, write_timeout: float = 60, drain_timeout: float = 60
+    app: QuartTrio,
+    *,
+    write_timeout: float = 60,
+    drain_timeout: float = 60,
+    idle_timeout: float = 60,
 ) -> AsyncGenerator[tuple[Front, int]]:
     """Serve ``app`` for the body, then shut down and wait for the end; the port comes with it."""
     with trio.fail_after(LIMIT_SECONDS):
@@ -33,7 +37,7 @@ async def serving(
             max_connections=10,
             write_timeout=write_timeout,
             drain_timeout=drain_timeout,
-            idle_timeout=60,
+            idle_timeout=idle_timeout,
         )
         port: int = listeners[0].socket.getsockname()[1]
         async with listeners[0], trio.open_nursery() as nursery:
@@ -147,6 +151,18 @@ async def test_connection_close_closes(app: QuartTrio) -> None:
                 await request(stream, "/small", connection="close")
                 answer = await read_to_the_end(stream)
             assert answer.endswith(b"small")
+
+
+HTTP_2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+
+
+@pytest.mark.parametrize("opening", [b"", b"GET /small HTTP/1.1\r\n", HTTP_2_PREFACE])
+async def test_an_idle_connection_is_closed_whatever_it_speaks(
+    app: QuartTrio, opening: bytes
+) -> None:
+    async with serving(app, idle_timeout=0.2) as (_, port), await connect(port) as stream:
+        await stream.send_all(opening)
+        await read_to_the_end(stream)
 
 
 async def test_a_kept_connection_is_closed_by_a_shutdown_at_once(app: QuartTrio) -> None:

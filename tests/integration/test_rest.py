@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 import trio
+from quart.testing import WebsocketResponseError
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -919,6 +920,15 @@ async def test_nobody_is_refused_for_what_he_accepts(
     assert answer.headers["Content-Type"] == "application/json"
 
 
+async def test_a_websocket_to_nowhere_is_told_so(autojump_clock: MockClock, call: Caller) -> None:
+    with capture_logs() as logs:
+        async with call.node.app.test_client().websocket("/nowhere") as websocket:
+            with pytest.raises(WebsocketResponseError) as told:
+                await websocket.receive()
+    assert told.value.response.status_code == 404
+    assert logs == []
+
+
 async def test_a_full_supernode_says_so(autojump_clock: MockClock) -> None:
     call = Caller(InProcess(Limits(most_peers=0, most_tasks=0)))
     peer = {"IP": "10.0.0.1", "hostName": "h", "port": 15001}
@@ -989,5 +999,5 @@ async def test_a_defect_is_a_500_that_gives_nothing_away(
         answer = await call("POST", "/peers", PEER)
     refusal(answer, 500)
     assert "s3cr3t" not in answer.text
-    assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
+    assert isinstance(logs[0]["exc_info"].__cause__, ZeroDivisionError)
     assert call.node.dispatch.broken.is_set(), "the core is suspect from now on"

@@ -1,8 +1,8 @@
-"""Numbers of bytes as the demo's options take them and its picture shows them."""
+"""Numbers of bytes as the demo's options take them."""
 
 import pytest
 
-from supernode.demo.amounts import human, parse_amount
+from supernode.demo.amounts import parse_amount
 
 
 @pytest.mark.parametrize(
@@ -28,18 +28,3 @@ def test_amounts_are_read(text: str, amount: int) -> None:
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a number of bytes"):
         parse_amount(text)
-
-
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (200 << 20, "200.0 MiB"),
-        (3 << 29, "1.5 GiB"),
-        (5 << 40, "5120.0 GiB"),
-    ],
-)
-def test_amounts_are_shown(amount: int, text: str) -> None:
-    assert human(amount) == text

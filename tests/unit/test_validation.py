@@ -43,6 +43,8 @@ def test_what_may_be(check: Check, value: str, result: str) -> None:
         (validation.ip_address, ""),
         (validation.required, " \t\n"),
         (validation.ip_address, "bad"),
+        (validation.ip_address, "fe80::1%eth0"),
+        (validation.ip_address, "fe80::1%?q=1"),
         (validation.ip_address, "1.2.3"),
         (validation.ip_address, "1.2.3.256"),
         (validation.ip_address, "01.2.3.4"),
