@@ -75,7 +75,7 @@ class World:
         return self.tracker.execute(command, now=self.now, chance=self.chance)[0]
 
     def fill(self, share: float, one_in: int = 1) -> None:
-        """Let one peer in so many hold about ``share`` of the pieces, as if it had reported them."""
+        """Let one peer in so many hold about ``share`` of the pieces, as if reported."""
         for client in self.clients[::one_in]:
             have = self.tracker.task(self.task).downloads[client].have
             missing = [p for p in range(PIECES) if not have >> p & 1]
