@@ -17,7 +17,7 @@ from supernode.core.model import Download, Limits, Peer, Task
 from supernode.core.pieces import PieceNumber
 
 _SAMPLES = 4
-_FEW = 24
+_FEW = 128
 
 
 class Chance(Protocol):

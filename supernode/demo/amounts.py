@@ -1,6 +1,5 @@
-"""Numbers of bytes as people write and read them. All units are 1024-based, as dfget's are."""
+"""Numbers of bytes as people write them. All units are 1024-based, as dfget's are."""
 
-import math
 import re
 
 import click
@@ -20,14 +19,6 @@ def parse_amount(text: str) -> int:
     if amount < 1:
         raise ValueError(f"{text!r} is not a number of bytes such as 200MiB, 64M or 1048576")
     return amount
-
-
-def human(amount: float) -> str:
-    """Return a number of bytes as a person reads it."""
-    if amount < 1024:
-        return f"{amount:.0f} B"
-    power = min(int(math.log(amount, 1024)), 3)
-    return f"{amount / 1024**power:.1f} {' KMG'[power]}iB"
 
 
 class Amount(click.ParamType[int]):

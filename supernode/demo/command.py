@@ -44,7 +44,8 @@ def command(peers: int, size: int, rate: int | None, timeout: float | None, as_j
     Everything is real: an HTTP origin, `supernode serve` and `supernode dfget` processes, on
     loopback and in a temporary directory. Nothing is left when it ends.
 
-    Exit status: 0 every file is right, 1 something went wrong, 130 interrupted.
+    Exit status: 0 every file is right, 1 something went wrong, 130 interrupted,
+    141 nobody reads the output any more.
     """
     if timeout is None:
         timeout = PATIENCE_SECONDS + (2 * size / rate if rate else 0.0)

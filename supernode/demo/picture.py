@@ -15,9 +15,9 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from supernode.demo.amounts import human
 from supernode.demo.ledger import NAMES, SEED, Ledger, PeerAccount
 from supernode.demo.summary import Summary
+from supernode.dfget.progress import human
 
 FRAME_SECONDS = 0.1
 WIDEST = 120

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import trio
 
+import supernode
 from supernode.dfget.uploader import PORTS
 
 TAIL_LINES = 15
 LONGEST_LINE = 1 << 20
+_IMPORTED_FROM = Path(supernode.__file__).resolve().parents[1]
 
 
 class ProcessFailed(Exception):
@@ -74,15 +76,17 @@ async def child(title: str, log: Path, *arguments: str, grace: float) -> AsyncIt
     Args:
         title: what a person calls it.
         log: a file for its standard error.
-        arguments: command, options.
+        arguments: command, options; paths are absolute.
         grace: seconds it may take to end when it is no longer wanted.
     """
-    program = (
-        [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "supernode"]
-    )
+    program, directory = [sys.executable], None
+    if not getattr(sys, "frozen", False):
+        program += ["-m", "supernode"]
+        directory = _IMPORTED_FROM  # -m imports from the current directory before any other
     with log.open("wb") as stderr:
         process = await trio.lowlevel.open_process(
             [*program, *arguments],
+            cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -1,5 +1,6 @@
 """One demo from beginning to end: its directory, its deadline, its signals, its exit status."""
 
+import os
 import shutil
 import signal
 import sys
@@ -16,11 +17,16 @@ import trio
 from rich.console import Console
 
 from supernode.demo import picture, swarm
-from supernode.demo.amounts import human
+from supernode.demo.guard import guarded
 from supernode.demo.ledger import Ledger, Unexpected
 from supernode.demo.processes import ProcessFailed, reserved_ports
 from supernode.demo.summary import summarise
+from supernode.dfget.progress import human
 from supernode.supervision import first_of
+
+
+class NobodyReads(Exception):
+    """Who read what we print has gone, as ``head`` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +48,20 @@ class Plan:
 
 
 async def run(plan: Plan) -> int:
-    """Run the demo; return the exit status. SIGINT, SIGTERM and SIGHUP end it early."""
-    console = _console(sys.stderr if plan.as_json else sys.stdout)
+    """Run the demo; return the exit status.
+
+    SIGINT, SIGTERM, SIGHUP and a reader that goes away end it early.
+    """
     signals: list[int] = []
     status = 1
     async with trio.open_nursery() as nursery:
         work = trio.CancelScope()
         await nursery.start(_watch_signals, signals, work)
-        with work:
-            status = await _perform(plan, console)
+        try:
+            with work:
+                status = await _perform(plan)
+        except* NobodyReads:
+            status = 128 + signal.SIGPIPE
         nursery.cancel_scope.cancel()
     if signals:
         print("interrupted: every process is ended, every file removed", file=sys.stderr)  # noqa: T201
@@ -58,10 +69,17 @@ async def run(plan: Plan) -> int:
     return status
 
 
-def _console(out: TextIO) -> Console:
-    if isinstance(out, TextIOWrapper):
-        out.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
-    return Console(file=out)
+class _Console(Console):
+    def __init__(self, out: TextIO) -> None:
+        if isinstance(out, TextIOWrapper):
+            out.reconfigure(errors="replace")  # a terminal lacks a character: no reason to fail
+        super().__init__(file=out)
+
+    def on_broken_pipe(self) -> None:
+        # What is still buffered must have somewhere to go, at the latest when Python exits.
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), self.file.fileno())
+        raise NobodyReads
 
 
 async def _watch_signals(
@@ -74,7 +92,8 @@ async def _watch_signals(
             work.cancel()
 
 
-async def _perform(plan: Plan, console: Console) -> int:
+async def _perform(plan: Plan) -> int:
+    console = _Console(sys.stderr if plan.as_json else sys.stdout)
     with reserved_ports(plan.peers + 2) as (control, data, *ports):
         ledger = Ledger(plan.size, ports, plan.rate)
         problem = ""
@@ -95,7 +114,7 @@ async def _perform(plan: Plan, console: Console) -> int:
         for sentence in picture.sentences(ledger, summary):
             console.print(sentence, highlight=False, markup=False, soft_wrap=True)
     if plan.as_json:
-        print(msgspec.json.encode(summary).decode())  # noqa: T201
+        _Console(sys.stdout).out(msgspec.json.encode(summary).decode(), highlight=False)
     return 0 if summary.ok else 1
 
 
@@ -108,7 +127,8 @@ async def _directory(plan: Plan) -> AsyncIterator[Path]:
         free = shutil.disk_usage(directory).free
         if free < needed:
             raise OSError(f"{directory.parent} has {human(free)} free; this needs {human(needed)}")
-        yield directory
+        with guarded(directory):
+            yield directory
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(shutil.rmtree, directory)

@@ -1,33 +1,60 @@
 """The newcomer's commands, from a checkout."""
 
 import os
+import shutil
 import subprocess
-import tomllib
+import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+SOURCES = ("pyproject.toml", "packaging/run", "packaging/environment.sh", "packaging/*.lock")
+STAMP = """
+root=$1
+. "$root/packaging/environment.sh"
+stamp_of runtime >"$venv/runtime.stamp"
+"""
+PROGRAM = """#!/bin/sh
+printf '%s\\n' "$$" "$@"
+exit 78
+"""
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``packaging/run``; its environment is built if it is not there yet."""
-    return subprocess.run(
-        [str(ROOT / "packaging/run"), *arguments],
-        capture_output=True,
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with an environment that fits its lock, and in it a program that tells on us."""
+    root = tmp_path / "check out"
+    (root / "packaging").mkdir(parents=True)
+    for pattern in SOURCES:
+        for source in ROOT.glob(pattern):
+            shutil.copy(source, root / source.relative_to(ROOT))
+    programs = root / ".venv/bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(sys.executable)
+    (programs / "supernode").write_text(PROGRAM)
+    (programs / "supernode").chmod(0o755)
+    subprocess.run(["sh", "-euc", STAMP, "sh", str(root)], check=True)
+    return root
+
+
+def test_run_becomes_the_program(checkout: Path) -> None:
+    # As somebody might call it: by a link, from elsewhere.
+    link = checkout / "link"
+    link.symlink_to("packaging/run")
+    with subprocess.Popen(
+        [link, "serve", "--data-port", "a b", ""],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
-        check=False,
-        env=os.environ | environment,
         cwd="/",
-    )
-
-
-def test_run_says_nothing_of_its_own_on_stdout() -> None:
-    expected = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert run("version").stdout == f"{expected}\n"
-
-
-def test_run_passes_the_exit_status_on() -> None:
-    assert run("serve", "--data-port", "0").returncode == 78
+        # Whatever is missing is not to be installed by a test.
+        env=os.environ | {"PIP_NO_INDEX": "1"},
+    ) as process:
+        said, complaints = process.communicate(timeout=30)
+    assert said.splitlines() == [str(process.pid), "serve", "--data-port", "a b", ""]
+    assert complaints == ""
+    assert process.returncode == 78
 
 
 def test_the_lock_pins_everything_by_hash() -> None:
