@@ -18,6 +18,7 @@ COMMANDS = {
 EXIT_UNAVAILABLE = 69
 EXIT_GAVE_UP = 70
 EXIT_CONFIG = 78
+EXIT_INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
@@ -37,6 +38,13 @@ class LazyGroup(click.Group):
         module, _, name = where.partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; interrupted while it is still being imported, end as a shell expects."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(EXIT_INTERRUPTED)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

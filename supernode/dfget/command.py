@@ -21,9 +21,13 @@ from supernode.dfget.options import (
     parse_digest,
     parse_duration,
     parse_header,
+    parse_ip,
     parse_nodes,
     parse_rate,
+    parse_url,
 )
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., object])
@@ -59,6 +63,8 @@ class _Command(click.Command):
             return super().invoke(ctx)
         except click.UsageError as error:
             raise _UsageError(error.format_message(), ctx) from error
+        except KeyboardInterrupt:  # click would exit with 1
+            sys.exit(Exit.INTERRUPTED)
 
 
 def _by(
@@ -102,7 +108,9 @@ _EPILOG = "\b\nExit status:\n" + "\n".join(f"  {code:3d}  {MEANINGS[code]}" for 
 
 
 @click.command("dfget", cls=_Command, epilog=_EPILOG)
-@click.option("-u", "--url", required=True, help="What to download.")
+@click.option(
+    "-u", "--url", required=True, callback=_by(parse_url), metavar="URL", help="What to download."
+)
 @click.option(
     "-o",
     "--output",
@@ -157,7 +165,13 @@ _EPILOG = "\b\nExit status:\n" + "\n".join(f"  {code:3d}  {MEANINGS[code]}" for 
 )
 @click.option("--notbs", is_flag=True, help="Never fall back to the origin.")
 @click.option("--callsystem", default="", help="Who is calling; the supernode may want to know.")
-@click.option("--ip", default="", help="This machine's address for peers. [default: its own]")
+@click.option(
+    "--ip",
+    default="",
+    callback=_by(parse_ip),
+    metavar="ADDRESS",
+    help="This machine's address for peers. [default: its own]",
+)
 @click.option(
     "--port",
     type=click.IntRange(15000, 65000),
@@ -210,7 +224,7 @@ def command(
     goes on sharing.
     """
     order = Order(
-        url=_checked_url(url),
+        url=url,
         output=_checked_output(output, url),
         home=(home or Path.home() / ".small-dragonfly").absolute(),
         nodes=nodes,
@@ -229,49 +243,42 @@ def command(
         alive_time=alivetime,
     )
     from supernode.dfget.progress import face
-    from supernode.dfget.run import Run
+    from supernode.dfget.run import Outcome, Run
 
     progress = face(as_json=as_json, show_bar=showbar, name=order.output.name)
     try:
         _log_to(None if console else order.home / "logs" / "dfget.log")
-        status = trio.run(Run(order, progress).run)
+        outcome = trio.run(Run(order, progress).run)
     except KeyboardInterrupt:  # before or after Trio took care of signals
-        status = Exit.INTERRUPTED
+        outcome = Outcome(Exit.INTERRUPTED, MEANINGS[Exit.INTERRUPTED])
     except OSError as error:
-        click.echo(f"dfget: {error}", err=True)
-        status = Exit.CANNOT_WRITE
-    sys.exit(status)
+        outcome = Outcome(Exit.CANNOT_WRITE, str(error))
+    except Exception as error:
+        log.exception("crashed")
+        outcome = Outcome(Exit.FAILED, f"a defect, see the log: {error!r}")
+    progress.end(outcome.exit, outcome.error, digest_ok=outcome.digest_ok)
+    sys.exit(outcome.exit)
 
 
 @click.command("dfget-uploader", hidden=True)
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--ip", default="")
 @click.option("--port", type=click.IntRange(0, 65535), default=0)
-@_duration_option("--alivetime", default="5m", text="")
-@_rate_option("--totallimit", text="")
-def uploader_command(home: Path, ip: str, port: int, alivetime: float, totallimit: int) -> None:
+def uploader_command(home: Path, ip: str, port: int) -> None:
     """Share the files of one home until there is no work; started by dfget."""
     from supernode.dfget.uploader import NoPort, UploaderSettings, run_uploader
 
     home = home.absolute()
     os.chdir("/")  # whoever started us may want to unmount where that was
-    log = logging.getLogger(__name__)
-    settings = UploaderSettings(
-        home=home, ip=ip, port=port, alive_time=alivetime, total_limit=totallimit
-    )
     try:
         _log_to(home / "logs" / "uploader.log")
-        trio.run(run_uploader, settings)
+        trio.run(run_uploader, UploaderSettings(home=home, ip=ip, port=port))
     except (NoPort, OSError) as error:
         log.error("%s", error)
         sys.exit(Exit.CANNOT_WRITE if isinstance(error, OSError) else Exit.FAILED)
-
-
-def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise click.BadParameter("an http or https URL is needed", param_hint="--url")
-    return url
+    except Exception:
+        log.exception("crashed")
+        sys.exit(Exit.FAILED)
 
 
 def _checked_output(output: Path | None, url: str) -> Path:
@@ -281,7 +288,7 @@ def _checked_output(output: Path | None, url: str) -> Path:
             raise click.BadParameter("the URL names no file", param_hint="--output")
         output = Path(name)
     output = output.absolute()
-    if output.exists() and not output.is_file():
+    if os.path.exists(output) and not os.path.isfile(output):  # unlike Path's, these never raise
         raise click.BadParameter(f"{output} is not a regular file", param_hint="--output")
     return output
 

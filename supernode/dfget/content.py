@@ -27,6 +27,23 @@ class BadPiece(Exception):
     """Bytes that are not the piece they were fetched as."""
 
 
+def check_output(output: Path) -> None:
+    """See that a file can be placed at ``output``, before it is downloaded.
+
+    Raises:
+        CannotWrite: it cannot.
+    """
+    try:
+        if not stat.S_ISDIR(output.parent.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(output)
+        if not os.access(output.parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise CannotWrite(f"{output}: {error.strerror}") from error
+
+
 def sweep(folder: Path) -> None:
     """Remove the files in a folder whose download lives no more."""
     for path in folder.iterdir():
@@ -173,13 +190,20 @@ class ContentFile:
                 beside.unlink(missing_ok=True)
 
     async def _copy(self, target: Path) -> None:
+        """Copy to ``target``, which has no name before it is whole: killed, we leave nothing."""
         mode = stat.S_IMODE(os.fstat(self._file).st_mode)
-        copy = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        flags, nameless = os.O_WRONLY | os.O_CLOEXEC, True
+        try:
+            copy = os.open(target.parent, flags | os.O_TMPFILE, mode)
+        except OSError:  # a file system without such files
+            copy, nameless = os.open(target, flags | os.O_CREAT | os.O_EXCL, mode), False
         try:
             offset, length = 0, os.fstat(self._file).st_size
             while offset < length:
                 offset += await trio.to_thread.run_sync(
                     os.sendfile, copy, self._file, offset, min(_COPY_HOP_BYTES, length - offset)
                 )
+            if nameless:  # given a directory, even an unused one, the link is followed
+                os.link(f"/proc/self/fd/{copy}", target, src_dir_fd=copy)
         finally:
             os.close(copy)

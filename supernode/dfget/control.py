@@ -20,7 +20,15 @@ LONGEST_LINE = 1 << 20
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """A download begins; the reply says where the uploader listens."""
+    """A download begins; the reply says where the uploader listens.
+
+    Args:
+        alive_time: seconds that an idle uploader is to stay; the longest asked for counts.
+        total_limit: bytes/s for all uploads, 0: none; the latest asked for counts.
+    """
+
+    alive_time: float
+    total_limit: int
 
 
 class Joined(msgspec.Struct, frozen=True, tag="joined"):

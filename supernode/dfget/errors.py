@@ -19,18 +19,20 @@ class Exit(enum.IntEnum):
     NO_SUPERNODE = 69
     CANNOT_WRITE = 73
     TIMEOUT = 75
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
 
 MEANINGS = {
-    Exit.OK: "the output is in place, whole and verified",
+    Exit.OK: "the output is in place, whole and verified (from the origin: if there is a digest)",
     Exit.FAILED: "the file could not be downloaded",
     Exit.USAGE: "the command line makes no sense",
     Exit.DIGEST: "the file has another digest than asked for",
     Exit.NO_SUPERNODE: "no supernode can be had, and --notbs forbids to ask the origin",
     Exit.CANNOT_WRITE: "the output or the home directory cannot be written",
     Exit.TIMEOUT: "--timeout passed",
+    Exit.HUNG_UP: "the terminal hung up (SIGHUP)",
     Exit.INTERRUPTED: "interrupted (SIGINT)",
     Exit.TERMINATED: "terminated (SIGTERM)",
 }

@@ -245,7 +245,7 @@ class HttpClient:
             f"User-Agent: {self._user_agent}",
             *headers,
         )
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
     async def _exchange(
         self, address: Address, request: bytes, read: Callable[[_Connection], Awaitable[T]]
@@ -276,6 +276,9 @@ class HttpClient:
         except (OSError, httptools.HttpParserError) as error:
             connection.close()
             raise HttpError(str(error) or type(error).__name__) from error
+        except httptools.HttpParserUpgrade as error:  # not a parser error by its type
+            connection.close()
+            raise HttpError("the answer changes to another protocol") from error
         except BaseException:
             connection.close()
             raise
@@ -286,7 +289,7 @@ class HttpClient:
         with trio.move_on_after(self._connect_timeout):
             try:
                 return _Connection(await trio.open_tcp_stream(*address))
-            except OSError as error:
+            except (OSError, ValueError, OverflowError) as error:  # the latter two: no address
                 raise HttpError(f"cannot connect to {address[0]}:{address[1]}: {error}") from error
         raise HttpError(f"cannot connect to {address[0]}:{address[1]} in time")
 

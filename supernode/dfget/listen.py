@@ -1,9 +1,12 @@
 """Accepting connections, a bounded number at a time."""
 
 import errno
+import logging
 from collections.abc import Awaitable, Callable
 
 import trio
+
+log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 0.1
 _SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -17,13 +20,16 @@ async def accept_each(
 ) -> None:
     """Handle each connection in a task of its own and close it then, until cancelled.
 
-    While ``at_most`` are open, further ones wait in the kernel's queue. Owns the listener.
+    While ``at_most`` are open, further ones wait in the kernel's queue. What ``handle`` raises is
+    logged and the end of that connection only. Owns the listener.
     """
     room = trio.Semaphore(at_most)
 
     async def serve(stream: trio.SocketStream) -> None:
         try:
             await handle(stream)
+        except Exception:
+            log.exception("a connection's handler crashed")
         finally:
             stream.socket.close()
             room.release()

@@ -1,5 +1,6 @@
 """The values of dfget's flags, as Dragonfly v1 spells them, and what a download is asked to do."""
 
+import ipaddress
 import math
 import re
 from dataclasses import dataclass
@@ -134,7 +135,36 @@ def parse_header(text: str) -> tuple[str, str]:
         raise ValueError("a header looks like 'Name: value'")
     if re.search(r"[\r\n\0]", value):
         raise ValueError(f"the value of {name} spans lines")
+    if not _is_text(value):
+        raise ValueError(f"the value of {name} is not UTF-8")
     return name, value
+
+
+def parse_url(text: str) -> str:
+    """Return a URL that can be downloaded.
+
+    Raises:
+        ValueError: it is none, or not of http or https.
+    """
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _is_text(text):
+        raise ValueError("an http or https URL is needed")
+    _ = parts.port  # raises if it is none
+    return text
+
+
+def parse_ip(text: str) -> str:
+    """Return an IP address, or nothing for nothing.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    return str(ipaddress.ip_address(text)) if text else ""
+
+
+def _is_text(argument: str) -> bool:
+    """Tell whether an argument was UTF-8; other bytes come as lone surrogates."""
+    return not re.search("[\ud800-\udfff]", argument)
 
 
 def parse_digest(text: str) -> Digest:

@@ -60,8 +60,16 @@ async def fetch_from_origin(order: Order, content: ContentFile, progress: Progre
     return True
 
 
-def _headers(order: Order) -> list[tuple[str, str]]:
-    return [("Accept-Encoding", "identity"), ("User-Agent", "dfget"), *order.headers]
+def _headers(order: Order) -> list[tuple[bytes, bytes]]:
+    """Return the user's headers, save those that would change whom or how we ask, and ours."""
+    given = [
+        (name.lower().encode(), value.encode())
+        for name, value in order.headers
+        if name.lower() not in ("accept-encoding", "host")
+    ]
+    if b"user-agent" not in dict(given):
+        given.append((b"user-agent", b"dfget"))
+    return [(b"accept-encoding", b"identity"), *given]
 
 
 def _length(response: "httpx2.Response") -> int | None:

@@ -4,6 +4,7 @@ Speaks what every Dragonfly v1 client asks for: ``GET /peer/file/<name>`` with t
 one piece, and ``GET /server/ping``.
 """
 
+import contextlib
 import os
 import re
 import socket
@@ -42,7 +43,13 @@ class _Request:
         self.target = b""
         self.range = ""
         self.keep_alive = False
-        self.complete = False
+        self.has_head = False
+        self.has_body = True
+
+    def feed(self, line: bytes | bytearray) -> None:
+        """Parse one more line. Raises httptools.HttpParserError."""
+        with contextlib.suppress(httptools.HttpParserUpgrade):  # declined: answered as if not asked
+            self.parser.feed_data(line)
 
     def on_url(self, url: bytes) -> None:
         self.target += url
@@ -54,9 +61,38 @@ class _Request:
     def on_headers_complete(self) -> None:
         self.method = self.parser.get_method()
         self.keep_alive = self.parser.should_keep_alive()  # the parser knows it only now
+        self.has_head = True
 
     def on_message_complete(self) -> None:
-        self.complete = True
+        self.has_body = False
+
+
+class _Requests:
+    """The requests of one connection, read one at a time; the next ones wait."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._received: bytes | bytearray = b""
+
+    async def next(self) -> _Request | None:
+        """Return the next; None: the client hung up, or goes on for too long.
+
+        Raises:
+            httptools.HttpParserError: it is malformed.
+            trio.BrokenResourceError: the connection broke.
+        """
+        request, size = _Request(), 0
+        while not request.has_head:
+            if not self._received:
+                self._received = await self._stream.receive_some(LONGEST_HEAD)
+            # Line by line: the parser must not see what follows this request.
+            line, end, self._received = self._received.partition(b"\n")
+            line += end
+            size += len(line)
+            if not line or size > LONGEST_HEAD:
+                return None
+            request.feed(line)
+        return request
 
 
 class PieceServer:
@@ -88,24 +124,20 @@ class PieceServer:
             await self._sent.wait()
 
     async def _serve(self, stream: trio.SocketStream) -> None:
+        requests = _Requests(stream)
         try:
-            while await self._one(stream):
+            while await self._one(stream, requests):
                 pass
         except (OSError, trio.BrokenResourceError, trio.TooSlowError, httptools.HttpParserError):
             pass  # a peer that went away, stalled or talks nonsense is no event of ours
 
-    async def _one(self, stream: trio.SocketStream) -> bool:
+    async def _one(self, stream: trio.SocketStream, requests: _Requests) -> bool:
         """Answer one request; tell whether another may follow."""
-        request = _Request()
-        received = 0
         with trio.fail_after(IDLE_SECONDS):
-            while not request.complete:
-                data = await stream.receive_some(LONGEST_HEAD)
-                received += len(data)
-                if not data or received > LONGEST_HEAD:
-                    return False
-                request.parser.feed_data(data)
-        keep = request.keep_alive
+            request = await requests.next()
+        if request is None:
+            return False
+        keep = request.keep_alive and not request.has_body  # nobody would read the body away
         path = unquote(request.target.decode("latin-1").partition("?")[0])
         if request.method != b"GET":
             await _answer(stream, "405 Method Not Allowed", b"", keep)

@@ -10,18 +10,17 @@ With ``--json`` each line on standard output is one object:
   "digest_ok"}``: always the last; ``requests`` counts those to supernodes.
 """
 
+import contextlib
 import enum
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from supernode.dfget.errors import Exit
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as RichBar
-    from rich.progress import TaskID
 
 LINE_SECONDS = 1.0
 """At most one plain line in this time."""
@@ -91,12 +90,46 @@ class Progress:
         """
 
 
+class Screen(io.TextIOBase):
+    """What the user looks at. If nobody does any more, what is written is dropped.
+
+    Showing is a courtesy: a closed pipe or a terminal that hung up ends no download.
+
+    Args:
+        out: None, as Python says it, if it was closed from the start.
+    """
+
+    def __init__(self, out: TextIO | None) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        """Write, and show it at once."""
+        if self._out is not None:
+            try:
+                self._out.write(text)
+                self._out.flush()
+            except (OSError, ValueError):
+                self._abandon(self._out)
+        return len(text)
+
+    def isatty(self) -> bool:
+        """Tell whether somebody sits there."""
+        return self._out is not None and self._out.isatty()
+
+    def _abandon(self, out: TextIO) -> None:
+        self._out = None
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, out.fileno())  # Python writes what is left in its buffer when it exits
+            os.close(null)
+
+
 class PlainProgress(Progress):
     """Lines of text, at most one a second."""
 
-    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, out: TextIO | None, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
-        self._out = out
+        self._out = Screen(out)
         self._shown = (self._began, 0)
 
     def piece(self, number: int, length: int, source: Source, holder: str) -> None:
@@ -124,10 +157,10 @@ class PlainProgress(Progress):
             self._print(f"failed: {error}")
             return
         rate = self.total / max(self.seconds, 1e-6)
-        verified = ", digest verified" if digest_ok else ""
+        verified = "digest verified" if digest_ok else "not verified: no digest to compare with"
         self._print(
             f"done: {human(self.total)} in {self.seconds:.1f} s, {human(rate)}/s"
-            f" ({shares(self.received)}){verified}"
+            f" ({shares(self.received)}), {verified}"
         )
 
     def _show(self) -> None:
@@ -143,15 +176,14 @@ class PlainProgress(Progress):
 
     def _print(self, text: str) -> None:
         self._out.write(text + "\n")
-        self._out.flush()
 
 
 class JsonProgress(Progress):
     """One JSON object a line."""
 
-    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, out: TextIO | None, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
-        self._out = out
+        self._out = Screen(out)
         self._origin_shown = 0
 
     def piece(self, number: int, length: int, source: Source, holder: str) -> None:
@@ -207,78 +239,15 @@ class JsonProgress(Progress):
 
     def _write(self, event: str, fields: dict[str, object]) -> None:
         self._out.write(json.dumps({"event": event, **fields}) + "\n")
-        self._out.flush()
-
-
-class BarProgress(PlainProgress):
-    """A bar that moves; notes and the end as lines."""
-
-    def __init__(self, out: TextIO, name: str) -> None:
-        super().__init__(out)
-        self._name = name
-        self._bar: RichBar | None = None
-        self._row: TaskID | None = None
-
-    def size(self, length: int | None, pieces: int | None) -> None:
-        """Set the bar's end."""
-        super().size(length, pieces)
-        self._show()
-
-    def end(self, exit_code: Exit, error: str, *, digest_ok: bool | None) -> None:
-        """Take the bar down and print the sum."""
-        if self._bar is not None:
-            self._bar.stop()
-        self._bar = None
-        super().end(exit_code, error, digest_ok=digest_ok)
-
-    def _show(self) -> None:
-        if self._bar is None:
-            self._bar, self._row = self._raise_bar()
-        assert self._row is not None
-        self._bar.update(
-            self._row,
-            total=self.length,
-            completed=self.total,
-            sources=shares(self.received),
-        )
-
-    def _raise_bar(self) -> "tuple[RichBar, TaskID]":
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-        from rich.progress import Progress as RichBar
-
-        bar = RichBar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[sources]}"),
-            console=Console(file=self._out),
-        )
-        row = bar.add_task(escape(self._name), total=self.length, sources="")
-        bar.start()
-        return bar, row
-
-    def _print(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            super()._print(text)
 
 
 def face(*, as_json: bool, show_bar: bool, name: str) -> Progress:
     """Return how to show a download: JSON on standard output, all else on standard error."""
     if as_json:
         return JsonProgress(sys.stdout)
-    if show_bar or sys.stderr.isatty():
+    if show_bar or Screen(sys.stderr).isatty():
+        from supernode.dfget.bar import BarProgress
+
         return BarProgress(sys.stderr, name)
     return PlainProgress(sys.stderr)
 

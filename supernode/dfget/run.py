@@ -1,4 +1,4 @@
-"""One run of dfget: from an order to an exit code.
+"""One run of dfget: from an order to its outcome.
 
 Tries the supernodes, then, unless that is forbidden, the origin. However it ends, the output is
 either whole and verified or as it was before.
@@ -14,13 +14,15 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import trio
 
-from supernode.dfget.content import ContentFile
+from supernode.dfget import control
+from supernode.dfget.content import ContentFile, check_output, sweep
 from supernode.dfget.download import SwarmDownload
 from supernode.dfget.errors import (
     MEANINGS,
@@ -59,6 +61,25 @@ ROUND_PAUSE_SECONDS = 1.0
 GOODBYE_SECONDS = 2.0
 """How long to try to tell the supernode how the download ended."""
 _attempts = itertools.count()
+_EXITS = {
+    signal.SIGHUP: Exit.HUNG_UP,
+    signal.SIGINT: Exit.INTERRUPTED,
+    signal.SIGTERM: Exit.TERMINATED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Args:
+        error: why without the file; empty if with it.
+        digest_ok: whether the whole file's digest was right; None: there was none to compare.
+    """
+
+    exit: Exit
+    error: str = ""
+    digest_ok: bool | None = None
 
 
 class Run:
@@ -77,20 +98,17 @@ class Run:
         self._error = ""
         self._digest_ok: bool | None = None
 
-    async def run(self) -> Exit:
-        """Download; return the exit code, having shown how it ended.
-
-        SIGINT and SIGTERM end it early, with nothing left behind.
-        """
+    async def run(self) -> Outcome:
+        """Download; SIGINT, SIGTERM and SIGHUP end it early, with nothing left behind."""
         try:
+            check_output(self._order.output)
             with contextlib.closing(self._http), ungrouped():
                 await self._until_signal()
         except DfgetError as error:
             self._exit, self._error = error.exit, str(error)
             if self._exit is Exit.DIGEST:
                 self._digest_ok = False
-        self._progress.end(self._exit, self._error, digest_ok=self._digest_ok)
-        return self._exit
+        return Outcome(self._exit, self._error, self._digest_ok)
 
     async def _until_signal(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -101,12 +119,13 @@ class Run:
     async def _watch_signals(
         self, scope: trio.CancelScope, task_status: trio.TaskStatus[None]
     ) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        # What was ignored from the start stays so: nohup.
+        watched = [each for each in _EXITS if signal.getsignal(each) is not signal.SIG_IGN]
+        with trio.open_signal_receiver(*watched) as signals:
             task_status.started()
             async for number in signals:
                 if self._exit is not Exit.OK:
-                    interrupted = number == signal.SIGINT
-                    self._exit = Exit.INTERRUPTED if interrupted else Exit.TERMINATED
+                    self._exit = _EXITS[signal.Signals(number)]
                     self._error = MEANINGS[self._exit]
                 scope.cancel()
 
@@ -141,7 +160,9 @@ class Run:
                         own = await self._http.local_address((node.host, node.port))
                         if not looked:
                             looked = True
-                            sharing = await stack.enter_async_context(shared(order))
+                            sharing = await stack.enter_async_context(
+                                shared(order, self._progress.note)
+                            )
                         return await self._from_node(node, order.ip or own, sharing)
                     except HttpError as error:
                         trouble = NoSupernode(f"supernode {node}: {error}")
@@ -221,9 +242,20 @@ class Run:
         name, _ = _names(self._order.output, "")
         algorithm = self._order.digest.algorithm if self._order.digest else "sha256"
         with ContentFile(self._order.home / "data" / name, algorithm) as content:
+            await trio.to_thread.run_sync(_clear_up, self._order.home)
             self._digest_ok = await fetch_from_origin(self._order, content, self._progress)
             await content.place(self._order.output)
             self._exit = Exit.OK
+
+
+def _clear_up(home: Path) -> None:
+    """Remove what killed runs left, unless there is an uploader: that does, and owns the rest."""
+    lock = control.UploaderLock(home)
+    try:
+        if lock.acquire():
+            sweep(home / "data")
+    finally:
+        lock.close()
 
 
 def _in_turn(order: Order) -> Iterator[Node]:

@@ -7,13 +7,14 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import trio
 
+import supernode
 from supernode.dfget import control
 from supernode.dfget.options import Node, Order
 from supernode.dfget.supernode import PeerRequest, TaskRequest
@@ -41,9 +42,9 @@ class Sharing:
         self.ip = ""
         self.port = 0
 
-    async def hello(self) -> None:
+    async def hello(self, order: Order) -> None:
         """Begin; learn where the uploader listens. Raises NotShared."""
-        reply = await self._tell(control.Hello())
+        reply = await self._tell(control.Hello(order.alive_time, order.total_limit))
         self.ip, self.port = reply.ip, reply.port
 
     async def joined(self, node: Node, peer: PeerRequest, peer_id: str) -> None:
@@ -107,19 +108,26 @@ class Sharing:
 
 
 @asynccontextmanager
-async def shared(order: Order) -> AsyncIterator[Sharing | None]:
+async def shared(order: Order, note: Callable[[str], None]) -> AsyncIterator[Sharing | None]:
     """Connect to the uploader of the home, starting it if there is none; None if that fails.
 
     Args:
         order: the download; says how a new uploader is to be.
+        note: tells the user what is otherwise than he asked for.
     """
     sharing: Sharing | None = None
     stream: trio.SocketStream | None = None
     try:
         with trio.fail_after(START_SECONDS):
             stream, sharing = await _find_or_start(order)
+        if order.port not in (0, sharing.port):
+            note(f"the uploader of this home is up already, at port {sharing.port}")
+        if order.ip and sharing.ip not in ("", order.ip):
+            note(f"the uploader of this home is up already, at address {sharing.ip}")
     except (NotShared, OSError, trio.TooSlowError) as error:
-        log.warning("nothing will be shared: %s", error or "no uploader came up")
+        problem = f"nothing will be shared: {str(error) or 'no uploader came up'}"
+        log.warning("%s", problem)
+        note(problem)
     try:
         yield sharing
     finally:
@@ -131,7 +139,7 @@ async def _find_or_start(order: Order) -> tuple[trio.SocketStream, Sharing]:
     process: subprocess.Popen[bytes] | None = None
     tried_at = -RESTART_SECONDS
     while True:
-        if found := await _find(order.home):
+        if found := await _find(order):
             return found
         now = trio.current_time()
         ended = None if process is None else process.poll()
@@ -143,9 +151,9 @@ async def _find_or_start(order: Order) -> tuple[trio.SocketStream, Sharing]:
         await trio.sleep(0.02)
 
 
-async def _find(home: Path) -> tuple[trio.SocketStream, Sharing] | None:
+async def _find(order: Order) -> tuple[trio.SocketStream, Sharing] | None:
     """Connect to the running uploader; an answered hello keeps it from leaving."""
-    where = control.whereabouts(home)
+    where = control.whereabouts(order.home)
     if where is None:
         return None
     try:
@@ -154,7 +162,7 @@ async def _find(home: Path) -> tuple[trio.SocketStream, Sharing] | None:
         return None
     sharing = Sharing(stream)
     try:
-        await sharing.hello()
+        await sharing.hello(order)
     except NotShared:
         stream.socket.close()
         return None
@@ -167,6 +175,7 @@ async def _find(home: Path) -> tuple[trio.SocketStream, Sharing] | None:
 def _start(order: Order) -> subprocess.Popen[bytes]:
     """Start an uploader that outlives us. If another one is up already, it ends at once."""
     program = [sys.executable]
+    folder: Path | None = None
     environment = dict(os.environ)
     if getattr(sys, "frozen", False):
         # A one-file executable must unpack itself anew: our unpacked files go when we do.
@@ -176,17 +185,18 @@ def _start(order: Order) -> subprocess.Popen[bytes]:
             environment["LD_LIBRARY_PATH"] = original
     else:
         program += ["-m", "supernode"]
+        # It imports from where it starts: that must be ours, not wherever the user is.
+        folder = Path(supernode.__file__).parent.parent
     command = [
         *program,
         "dfget-uploader",
         f"--home={order.home}",
         f"--ip={order.ip}",
         f"--port={order.port}",
-        f"--alivetime={order.alive_time}",
-        f"--totallimit={order.total_limit}",
     ]
     return subprocess.Popen(
         command,
+        cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -5,6 +5,7 @@ leaves when there has been no work for a while, signing its peers off.
 """
 
 import contextlib
+import hashlib
 import logging
 import math
 import os
@@ -12,7 +13,7 @@ import random
 import shutil
 import signal
 import socket
-import tempfile
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ HEARTBEAT_SECONDS = 60.0
 MAX_DOWNLOADS = 256
 REPORTS_AT_ONCE = 256
 LONGEST_SOCKET_PATH = 100
-SHORT_FOLDER = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it; TMPDIR may be long
+SHORT_FOLDER = "/tmp"  # noqa: S108 - a private folder is made in it; TMPDIR may be long
 
 
 _MESSAGE: msgspec.json.Decoder[control.Message] = msgspec.json.Decoder(control.Message)
@@ -69,15 +70,11 @@ class UploaderSettings:
     Args:
         ip: the address to bind to; empty: every one.
         port: 0: any free one that Dragonfly allows.
-        alive_time: seconds without work after which to leave.
-        total_limit: bytes/s for all uploads; 0: none.
     """
 
     home: Path
     ip: str
     port: int
-    alive_time: float
-    total_limit: int
 
 
 async def run_uploader(settings: UploaderSettings) -> None:
@@ -94,8 +91,8 @@ async def run_uploader(settings: UploaderSettings) -> None:
         if not await _acquire(lock, home):
             return
         await trio.to_thread.run_sync(sweep, home / "data")
-        pieces, port = await _listen(settings.ip, settings.port)
         with _socket_path(home) as path:
+            pieces, port = await _listen(settings.ip, settings.port)
             local = _listen_locally(path)
             await Uploader(settings, port, lock).run(pieces, local, path)
     finally:
@@ -134,11 +131,24 @@ def _socket_path(home: Path) -> Iterator[Path]:
         finally:
             path.unlink(missing_ok=True)
         return
-    folder = tempfile.mkdtemp(prefix="dfget-", dir=SHORT_FOLDER)
+    folder = _short_folder(home)
     try:
-        yield Path(folder, "s")
+        yield folder / "s"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _short_folder(home: Path) -> Path:
+    """Make a private folder for this home, or take the one that a killed predecessor left."""
+    user = os.geteuid()
+    sign = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    folder = Path(SHORT_FOLDER, f"dfget-{user}-{sign}")
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077 or status.st_uid != user:
+        raise PermissionError(f"{folder} is not a private folder of ours")
+    return folder
 
 
 def _listen_locally(path: Path) -> trio.SocketListener:
@@ -164,12 +174,13 @@ class Uploader:
         self._port = port
         self._lock = lock
         self._shelf = Shelf()
-        self._server = PieceServer(self._shelf, TokenBucket(settings.total_limit), self._spoiled)
+        self._limit = TokenBucket(0)
+        self._server = PieceServer(self._shelf, self._limit, self._spoiled)
         self._http = HttpClient()
         self._peers: dict[tuple[Node, str], PeerRequest] = {}
         self._downloads = 0
         self._worked_at = trio.current_time()
-        self._patience = max(settings.alive_time, FIRST_WORD_SECONDS)
+        self._alive_time: float | None = None  # until a download says
         self._stop = False
         self._changed = trio.Event()
         self._tasks: trio.Nursery | None = None
@@ -215,7 +226,8 @@ class Uploader:
             for shared in self._shelf.expired(now):
                 self._give_up(shared, "nobody wants it any more")
             worked_at = max(self._worked_at, self._server.worked_at)
-            leave_at = math.inf if self._downloads else worked_at + self._patience
+            patience = FIRST_WORD_SECONDS if self._alive_time is None else self._alive_time
+            leave_at = math.inf if self._downloads else worked_at + patience
             if now >= leave_at:
                 log.info("no work")
                 return
@@ -249,7 +261,6 @@ class Uploader:
         """Listen to one downloader for as long as it lives; it may be silent for long."""
         download = _Conversation(self)
         self._downloads += 1
-        self._patience = self._settings.alive_time
         try:
             lines = control.Lines(stream)
             while line := await lines.receive():
@@ -277,6 +288,11 @@ class Uploader:
     def address(self) -> tuple[str, int]:
         """Where pieces are served: the bound address, empty for every one, and the port."""
         return self._settings.ip, self._port
+
+    def hello(self, message: control.Hello) -> None:
+        """Take over how the download wants its uploader to be."""
+        self._alive_time = max(self._alive_time or 0.0, message.alive_time)
+        self._limit.rate = message.total_limit
 
     def joined(self, message: control.Joined) -> None:
         """Remember to sign a peer off."""
@@ -385,6 +401,7 @@ class _Conversation:
         """Act on one message."""
         match message:
             case control.Hello():
+                self._uploader.hello(message)
                 return control.Reply("", *self._uploader.address)
             case control.Joined():
                 self._uploader.joined(message)

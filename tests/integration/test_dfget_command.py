@@ -14,11 +14,17 @@ from pathlib import Path
 import pytest
 import trio
 
+import supernode
 from supernode.dfget import control
 from supernode.dfget.errors import Exit
 from tests.integration.http_stub import StubAnswer, StubRequest, http_stub
 from tests.integration.scripted_tracker import ScriptedTracker
 
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(Path(supernode.__file__).parent.parent),
+    "PYTHONUNBUFFERED": "",  # as users have it: what is left in a buffer is written at exit
+}
 CONTENT = random.Random(1).randbytes(200_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -33,27 +39,31 @@ class Machine:
         self.output = self.out / "f.bin"
         self.tracker = ScriptedTracker(CONTENT)
         self.origin_asked = 0
+        self.origin_headers: dict[str, str] = {}
 
     async def answer(self, request: StubRequest) -> StubAnswer | None:
         if request.target == "/origin":
             self.origin_asked += 1
+            self.origin_headers = request.headers
             return 200, CONTENT
         return await self.tracker.answer(request)
 
     def command(self, *flags: str, output: Path | None = None) -> list[str]:
         return [
-            *(sys.executable, "-m", "supernode", "dfget", "--json"),
+            *(sys.executable, "-P", "-m", "supernode", "dfget", "--json"),
             *("--home", str(self.home), "-o", str(output or self.output)),
             *("-u", f"http://127.0.0.1:{self.tracker.port}/origin", "--ip", "127.0.0.1"),
             *flags,
         ]
 
     async def dfget(
-        self, *flags: str, output: Path | None = None
+        self, *flags: str, output: Path | None = None, cwd: Path | None = None
     ) -> tuple[int, dict[str, object], list[dict[str, object]]]:
         """Run a download to its end; return exit code, end event and the other events."""
         process = await trio.run_process(
             self.command("-n", f"127.0.0.1:{self.tracker.port}", *flags, output=output),
+            cwd=cwd,
+            env=ENVIRONMENT,
             capture_stdout=True,
             capture_stderr=True,
             check=False,
@@ -63,6 +73,15 @@ class Machine:
         assert end["event"] == "end"
         assert end["exit"] == process.returncode
         return process.returncode, end, events
+
+    async def start(self, *flags: str, nohup: bool = False) -> trio.Process:
+        """Start a download whose standard output the test reads."""
+        command = self.command("-n", f"127.0.0.1:{self.tracker.port}", *flags)
+        return await trio.lowlevel.open_process(
+            ["nohup", *command] if nohup else command,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+        )
 
     @property
     def data(self) -> list[str]:
@@ -111,6 +130,7 @@ async def test_a_download_and_its_uploader(machine: Machine) -> None:
 
         first = control.whereabouts(machine.home)
         assert first is not None
+        assert os.getsid(first.pid) == first.pid  # no terminal's hang-up reaches it
         assert len(machine.data) == 1
         code, _, _ = await machine.dfget(output=machine.out / "second")
         assert code == Exit.OK
@@ -154,7 +174,11 @@ async def test_not_staying(machine: Machine) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, Exit.TERMINATED)],
+    [
+        (signal.SIGINT, Exit.INTERRUPTED),
+        (signal.SIGTERM, Exit.TERMINATED),
+        (signal.SIGHUP, Exit.HUNG_UP),
+    ],
 )
 async def test_interrupted_it_leaves_nothing(
     machine: Machine, number: signal.Signals, code: Exit
@@ -162,13 +186,13 @@ async def test_interrupted_it_leaves_nothing(
     machine.output.write_bytes(b"what was there before")
     machine.tracker.known = 3
     async with served(machine):
-        process = await trio.lowlevel.open_process(
-            machine.command("-n", f"127.0.0.1:{machine.tracker.port}"), stdout=subprocess.PIPE
-        )
+        process = await machine.start()
         assert process.stdout is not None
         received = b""
         while received.count(b'"piece"') < 3:
-            received += await process.stdout.receive_some()
+            data = await process.stdout.receive_some()
+            assert data, received
+            received += data
         process.send_signal(number)
         async for data in process.stdout:
             received += data
@@ -184,13 +208,13 @@ async def test_interrupted_it_leaves_nothing(
 async def test_killed_outright_its_uploader_clears_up(machine: Machine) -> None:
     machine.tracker.known = 3
     async with served(machine):
-        process = await trio.lowlevel.open_process(
-            machine.command("-n", f"127.0.0.1:{machine.tracker.port}"), stdout=subprocess.PIPE
-        )
+        process = await machine.start()
         assert process.stdout is not None
         received = b""
         while received.count(b'"piece"') < 3:
-            received += await process.stdout.receive_some()
+            data = await process.stdout.receive_some()
+            assert data, received
+            received += data
         process.kill()
         await process.wait()
         await process.stdout.aclose()
@@ -273,7 +297,109 @@ async def test_where_it_cannot_write(machine: Machine) -> None:
         code, end, _ = await machine.dfget(output=machine.out / "no" / "such" / "folder")
         assert code == Exit.CANNOT_WRITE
         assert "No such file or directory" in str(end["error"])
+        code, end, _ = await machine.dfget(output=machine.out / ("x" * 300))
+        assert code == Exit.CANNOT_WRITE
+        assert "File name too long" in str(end["error"])
+        assert not machine.tracker.calls  # known before anything is transferred
+        assert machine.origin_asked == 0
+
+
+async def test_a_home_that_cannot_be_used(machine: Machine) -> None:
+    machine.home.mkdir()
+    (machine.home / "logs").touch()
+    async with served(machine):
+        code, end, _ = await machine.dfget()
+        assert code == Exit.CANNOT_WRITE
+        assert "File exists" in str(end["error"])
+    assert os.listdir(machine.out) == []
+
+
+async def test_what_lies_where_the_user_is_is_not_imported(
+    machine: Machine, tmp_path: Path
+) -> None:
+    (tmp_path / "trio.py").write_text("raise SystemExit('imported by the uploader')")
+    async with served(machine):
+        code, _, events = await machine.dfget(cwd=tmp_path)
+        assert code == Exit.OK
+        assert {event["event"] for event in events} == {"piece"}  # no note that nothing is shared
+
+
+async def test_another_port_than_asked_for_is_told(machine: Machine) -> None:
+    async with served(machine):
+        await machine.dfget()
+        where = control.whereabouts(machine.home)
+        assert where is not None
+        other = 15000 + (where.port == 15000)
+        _, _, events = await machine.dfget("--port", str(other), output=machine.out / "second")
+        assert f"at port {where.port}" in str(events[0]["text"])
+
+
+async def test_the_origin_gets_the_users_headers_once(machine: Machine) -> None:
+    async with served(machine):
+        flags = [
+            *("--header", "User-Agent: mine", "--header", "Accept-Encoding: gzip"),
+            *("--header", "Host: elsewhere", "--header", "X-Name: Jürgen"),
+        ]
+        code, _, _ = await machine.dfget("-n", "a..b:1", *flags)
+        assert code == Exit.OK
+    asked = machine.origin_headers
+    assert asked["user-agent"] == "mine"
+    assert asked["accept-encoding"] == "identity"
+    assert asked["host"] == f"127.0.0.1:{machine.tracker.port}"
+    assert asked["x-name"] == "Jürgen"
+
+
+async def test_without_an_uploader_the_fall_back_clears_up(machine: Machine) -> None:
+    (machine.home / "data").mkdir(parents=True)
+    (machine.home / "data" / "orphan").touch()
+    async with served(machine):
+        await machine.dfget("-n", "127.0.0.1:1")
     assert machine.data == []
+
+
+async def test_the_fall_back_leaves_alone_what_an_uploader_shares(machine: Machine) -> None:
+    async with served(machine):
+        await machine.dfget()
+        before = machine.data
+        await machine.dfget("-n", "127.0.0.1:1", output=machine.out / "second")
+        assert machine.data == before != []
+
+
+async def test_nobody_need_watch(machine: Machine) -> None:
+    async with served(machine):
+        process = await machine.start()
+        assert process.stdout is not None
+        await process.stdout.aclose()
+        assert await process.wait() == Exit.OK
+    assert machine.output.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("flag", [(), ("--showbar",)], ids=["lines", "bar"])
+async def test_nor_any_screen_be_there(flag: tuple[str, ...], machine: Machine) -> None:
+    async with served(machine):
+        command = machine.command("-n", f"127.0.0.1:{machine.tracker.port}", *flag)
+        command.remove("--json")
+        closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
+        assert (await trio.run_process(closed, env=ENVIRONMENT)).returncode == Exit.OK
+    assert machine.output.read_bytes() == CONTENT
+
+
+async def test_whoever_ignores_a_hang_up_is_not_stopped_by_it(machine: Machine) -> None:
+    machine.tracker.known = 3
+    async with served(machine):
+        process = await machine.start(nohup=True)
+        assert process.stdout is not None
+        received = b""
+        while received.count(b'"piece"') < 3:
+            data = await process.stdout.receive_some()
+            assert data, received
+            received += data
+        process.send_signal(signal.SIGHUP)
+        machine.tracker.known = None
+        async for _ in process.stdout:
+            pass
+        assert await process.wait() == Exit.OK
+        await process.stdout.aclose()
 
 
 async def test_the_md5_and_the_labels_reach_the_supernode(machine: Machine) -> None:
@@ -305,6 +431,10 @@ async def test_the_md5_and_the_labels_reach_the_supernode(machine: Machine) -> N
         ("-u", "http://x/f", "--digest", "crc:1"),
         ("-u", "http://x/f", "-m", "xyz"),
         ("-u", "http://x/f", "--port", "80"),
+        ("-u", "http://x/f", "--ip", "not an ip"),
+        ("-u", "http://[::1/x"),
+        ("-u", "http://x:99999/f"),
+        ("-u", "http://x/f\udcff"),
     ],
 )
 async def test_a_command_line_without_sense(flags: tuple[str, ...]) -> None:
@@ -315,3 +445,16 @@ async def test_a_command_line_without_sense(flags: tuple[str, ...]) -> None:
     result = CliRunner().invoke(command, flags)
     assert result.exit_code == Exit.USAGE, result.output
     assert "Usage:" in result.output
+
+
+def test_an_interrupt_before_the_download_has_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from supernode.dfget import command
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_one_digest", interrupted)
+    result = CliRunner().invoke(command.command, ["-u", "http://x/f"])
+    assert result.exit_code == Exit.INTERRUPTED

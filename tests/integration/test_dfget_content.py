@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from supernode.core.pieces import TRAILER, content_size, digest_of, frame_header
-from supernode.dfget.content import BadPiece, ContentFile, sweep
+from supernode.dfget.content import BadPiece, ContentFile, check_output, sweep
 from supernode.dfget.errors import CannotWrite
 
 SIZE = 4096
@@ -68,14 +68,34 @@ async def test_what_was_there_is_replaced_at_once(tmp_path: Path) -> None:
     assert output.read_bytes() == CONTENT
 
 
-async def test_on_another_file_system_it_is_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def link(*_: object) -> None:
-        raise OSError(errno.EXDEV, "another device")
+def another_file_system(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Let no file of the home have a name elsewhere."""
+    link = os.link
 
-    monkeypatch.setattr(os, "link", link)
+    def checked(source: Path | str, target: Path, **more: int) -> None:
+        if Path(source).is_relative_to(home):
+            raise OSError(errno.EXDEV, "another device")
+        link(source, target, src_dir_fd=more.get("src_dir_fd"))
+
+    monkeypatch.setattr(os, "link", checked)
+
+
+@pytest.mark.parametrize("nameless", [True, False])
+async def test_on_another_file_system_it_is_copied(
+    nameless: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another_file_system(monkeypatch, tmp_path / "home")
     monkeypatch.setattr("supernode.dfget.content._COPY_HOP_BYTES", 1000)
+    if not nameless:
+        monkeypatch.setattr(os, "O_TMPFILE", os.O_TMPFILE | os.O_CREAT)  # which no kernel allows
+    beside: set[str] = set()
+    sendfile = os.sendfile
+
+    def observed(*args: int) -> int:
+        beside.update(os.listdir(tmp_path))
+        return sendfile(*args)
+
+    monkeypatch.setattr(os, "sendfile", observed)
     output = tmp_path / "out"
     with content_file(tmp_path) as file:
         await file.write(CONTENT, 0)
@@ -84,16 +104,14 @@ async def test_on_another_file_system_it_is_copied(
         assert not output.samefile(file.path)
     assert output.read_bytes() == CONTENT
     assert output.stat().st_mode & 0o777 == 0o640
+    assert (beside == {"home"}) is nameless  # killed while it copies, it leaves nothing
     assert sorted(os.listdir(tmp_path)) == ["home", "out"]
 
 
 async def test_a_copy_that_is_cancelled_leaves_the_output_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def link(*_: object) -> None:
-        raise OSError(errno.EXDEV, "another device")
-
-    monkeypatch.setattr(os, "link", link)
+    another_file_system(monkeypatch, tmp_path / "home")
     output = tmp_path / "out"
     output.write_bytes(b"old")
     with content_file(tmp_path) as file:
@@ -123,3 +141,17 @@ def test_only_what_nobody_writes_is_swept(tmp_path: Path) -> None:
         file.keep()
     sweep(folder)
     assert os.listdir(folder) == []
+
+
+def test_whether_an_output_can_be_is_known_before(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_output(tmp_path / "new")
+    check_output(tmp_path / "file")
+    for name, problem in [
+        ("no/out", "No such"),
+        ("file/out", "Not a directory"),
+        ("x" * 300, "too long"),
+    ]:
+        with pytest.raises(CannotWrite, match=problem):
+            check_output(tmp_path / name)
+    assert os.listdir(tmp_path) == ["file"]

@@ -240,3 +240,16 @@ async def test_cancelled_it_stops(tmp_path: Path) -> None:
             await t.run()
         assert scope.cancelled_caught
     assert not (tmp_path / "data" / "f").exists()
+
+
+async def test_a_file_that_changes_under_way_is_given_up(tmp_path: Path) -> None:
+    class Changing(ScriptedTracker):
+        async def answer(self, request: StubRequest) -> StubAnswer | None:
+            if request.method == "POST" and self.clients:
+                self.content = self.content[::-1]
+            return await super().answer(request)
+
+    tracker = Changing(some_bytes(100_000), forget_once=3)
+    async with trial(tracker, tmp_path) as t:
+        with pytest.raises(TaskFailed, match="the file has changed"):
+            await t.run()

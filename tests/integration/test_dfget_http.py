@@ -144,9 +144,10 @@ async def test_a_connection_to_be_closed_is_not_kept() -> None:
         (PIECE.replace(b"10", b"11", 1) + b"x", "at most 10"),
         (PIECE.replace(b"Content-Length: 10\r\n", b""), "without Content-Length"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "HTTP"),
+        (b"HTTP/1.1 101 No\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", "another protocol"),
         (b"HTTP/1.1 206 Partial Content\r\nX: " + b"x" * 200_000, "too long"),
     ],
-    ids=["short", "long", "no length", "not HTTP", "endless head"],
+    ids=["short", "long", "no length", "not HTTP", "other protocol", "endless head"],
 )
 async def test_a_wrong_answer_is_an_error(answer: bytes, problem: str) -> None:
     async def script(stream: trio.SocketStream, _: int) -> None:
@@ -268,3 +269,10 @@ async def test_idle_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
         for address in (one, two, one, three, one, two):
             await fetch(http, address, bytearray(10))
     assert seen == [1, 1, 1, 1, 1, 2]  # the second's connection made room for the third's
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "a\0b"])
+async def test_what_is_no_host_name(host: str) -> None:
+    async with client() as http:
+        with pytest.raises(HttpError, match="cannot connect"):
+            await http.local_address((host, 1))

@@ -1,5 +1,6 @@
 """The uploader's HTTP side."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,8 +40,12 @@ class Served:
         self.shelf.add(self.file)
         self.spoiled: list[SharedFile] = []
         self.limit = TokenBucket(limit)
+        self.server = PieceServer(self.shelf, self.limit, self.spoil)
         self.http = HttpClient()
         self.port = 0
+
+    def spoil(self, file: SharedFile) -> None:
+        self.spoiled.append(file)
 
     def have(self, *numbers: int) -> None:
         for number in numbers:
@@ -62,12 +67,11 @@ class Served:
 @asynccontextmanager
 async def served(folder: Path, limit: float = 0) -> AsyncIterator[Served]:
     it = Served(folder, limit)
-    server = PieceServer(it.shelf, it.limit, it.spoiled.append)
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
     it.port = listener.socket.getsockname()[1]
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(server.run, listener)
+            nursery.start_soon(it.server.run, listener)
             try:
                 yield it
             finally:
@@ -169,3 +173,78 @@ async def test_all_uploads_share_the_limit(tmp_path: Path) -> None:
             nursery.start_soon(it.fetch, piece_range(0, SIZE))
             nursery.start_soon(it.fetch, piece_range(1, SIZE))
         assert trio.current_time() - began > 0.3  # it cannot be faster: 2 MiB at 4 MiB/s
+
+
+async def said(it: Served, *requests: bytes) -> bytes:
+    """Send requests on one connection, at once, and return all that comes back."""
+    async with await trio.open_tcp_stream("127.0.0.1", it.port) as stream:
+        await stream.send_all(b"".join(requests))
+        return b"".join([data async for data in stream])
+
+
+PING = b"GET /server/ping HTTP/1.1\r\nHost: x\r\n%s\r\n"
+
+
+async def test_requests_sent_at_once_are_answered_one_by_one(tmp_path: Path) -> None:
+    async with served(tmp_path) as it:
+        answers = await said(it, PING % b"", PING % b"X: y\r\n", PING % b"Connection: close\r\n")
+        assert answers.count(b"200 OK") == 3
+
+
+async def test_an_upgrade_is_declined(tmp_path: Path) -> None:
+    async with served(tmp_path) as it:
+        upgrade = PING % b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+        answers = await said(it, upgrade, PING % b"Connection: close\r\n")
+        assert answers.count(b"200 OK") == 2
+
+
+@pytest.mark.parametrize(
+    ("request_", "answers"),
+    [
+        (PING % b"Content-Length: 4\r\n" + b"body", b"HTTP/1.1 200 OK"),
+        (PING % b"X: " + b"x" * 20_000, b""),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", b""),
+    ],
+    ids=["body", "endless head", "not HTTP"],
+)
+async def test_other_requests_end_the_connection(
+    request_: bytes, answers: bytes, tmp_path: Path
+) -> None:
+    async with served(tmp_path) as it, await trio.open_tcp_stream("127.0.0.1", it.port) as stream:
+        await stream.send_all(request_)
+        received = b""
+        with contextlib.suppress(trio.BrokenResourceError):
+            async for data in stream:
+                received += data
+        assert received.partition(b"\r\n")[0] == answers
+
+
+async def test_a_crash_ends_one_connection_and_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(tmp_path) as it:
+        it.have(0)
+        it.file.data.unlink()
+
+        def crash(_: SharedFile) -> None:
+            raise RuntimeError("a defect")
+
+        it.server._spoiled = crash
+        with pytest.raises(HttpError, match="connection closed"):
+            await it.fetch(piece_range(0, SIZE))
+        assert "a defect" in caplog.text
+        assert (await said(it, PING % b"Connection: close\r\n")).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_piece_counts_as_use_from_its_first_byte_on(tmp_path: Path) -> None:
+    async with served(tmp_path, limit=1000) as it:
+        it.have(0)
+        it.server.worked_at = 0
+        async with await trio.open_tcp_stream("127.0.0.1", it.port) as stream:
+            wanted = piece_range(0, SIZE).encode()
+            await stream.send_all(
+                PING.replace(b"server/ping", b"peer/file/f") % (b"Range: bytes=" + wanted + b"\r\n")
+            )
+            assert await stream.receive_some()
+            assert it.file.used_at > 0
+            assert it.server.worked_at > 0

@@ -49,14 +49,12 @@ async def supernode() -> AsyncIterator[Supernode]:
             yield it
 
 
-def settings(home: Path, **changes: float) -> UploaderSettings:
-    return UploaderSettings(
-        home=home,
-        ip="127.0.0.1",
-        port=0,
-        alive_time=changes.get("alive_time", 60.0),
-        total_limit=0,
-    )
+def settings(home: Path) -> UploaderSettings:
+    return UploaderSettings(home=home, ip="127.0.0.1", port=0)
+
+
+def order(home: Path, **changes: float) -> Order:
+    return Order(url="http://o/f", output=home / "out", home=home, **changes)  # type: ignore[arg-type]
 
 
 async def found(home: Path) -> trio.SocketStream:
@@ -76,22 +74,19 @@ class Downloader:
 
     def __init__(
         self,
-        home: Path,
         node: Node,
         content: ContentFile,
         stream: trio.SocketStream,
-        expire_time: float,
+        wanted: Order,
     ) -> None:
         self.content = content
         self.stream = stream
         self.sharing = Sharing(stream)
         self._node = node
-        self._order = Order(
-            url="http://o/f", output=home / "out", home=home, expire_time=expire_time
-        )
+        self._order = wanted
 
     async def begin(self) -> None:
-        await self.sharing.hello()
+        await self.sharing.hello(self._order)
         peer = PeerRequest("127.0.0.1", "h", self.sharing.port, "1")
         await self.sharing.joined(self._node, peer, "h-peer")
         request = TaskRequest(raw_url="http://o/f", client="c-1", path="/peer/file/f-1-1")
@@ -119,12 +114,14 @@ async def with_downloader(
     it: Supernode,
     act: Callable[[Downloader], Awaitable[None]],
     expire_time: float = 0.2,
+    alive_time: float = 60,
 ) -> None:
     stream = await found(home)
     try:
         with ContentFile(home / "data" / "f-1-1", "sha256") as content:
             node = Node("127.0.0.1", it.port)
-            downloader = Downloader(home, node, content, stream, expire_time)
+            wanted = order(home, expire_time=expire_time, alive_time=alive_time)
+            downloader = Downloader(node, content, stream, wanted)
             await downloader.begin()
             await act(downloader)
     finally:
@@ -167,8 +164,8 @@ async def test_a_finished_file_expires_and_then_the_uploader_leaves(tmp_path: Pa
         downloader.content.keep()
 
     async with supernode() as it, trio.open_nursery() as nursery:
-        nursery.start_soon(run_uploader, settings(tmp_path, alive_time=0.5))
-        await with_downloader(tmp_path, it, act)
+        nursery.start_soon(run_uploader, settings(tmp_path))
+        await with_downloader(tmp_path, it, act, alive_time=0.5)
         await it.has_heard("GET", "FAILED")
         await it.has_heard("DELETE", "/peers/h-peer")
     assert list((tmp_path / "data").iterdir()) == []
@@ -228,6 +225,23 @@ async def test_a_home_too_deep_for_a_socket(tmp_path: Path) -> None:
             assert folder.stat().st_mode & 0o777 == 0o700
         nursery.cancel_scope.cancel()
     assert not folder.exists()
+    folder.mkdir(mode=0o700)  # a killed one's
+    (folder / "s").touch()
+    async with supernode(), trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(home))
+        async with await found(home):
+            again = control.whereabouts(home)
+            assert again is not None
+            assert again.socket == where.socket
+        nursery.cancel_scope.cancel()
+    assert not folder.exists()
+    folder.mkdir()
+    folder.chmod(0o755)
+    try:
+        with pytest.raises(PermissionError):
+            await run_uploader(settings(home))
+    finally:
+        folder.rmdir()
 
 
 async def test_nonsense_on_the_socket_ends_that_conversation_only(tmp_path: Path) -> None:
@@ -238,7 +252,7 @@ async def test_nonsense_on_the_socket_ends_that_conversation_only(tmp_path: Path
             assert await stream.receive_some() == b""
         async with await found(tmp_path) as stream:
             sharing = Sharing(stream)
-            await sharing.hello()
+            await sharing.hello(order(tmp_path))
             assert 15000 <= sharing.port <= 65000
             await sharing.piece(0, 1)
             assert not sharing.alive  # nothing was shared yet, so that is refused
@@ -250,7 +264,7 @@ async def test_an_uploader_nobody_speaks_to_leaves(
 ) -> None:
     monkeypatch.setattr("supernode.dfget.uploader.FIRST_WORD_SECONDS", 0.1)
     with trio.fail_after(10):
-        await run_uploader(settings(tmp_path, alive_time=0))
+        await run_uploader(settings(tmp_path))
 
 
 async def test_the_wait_for_one_that_is_leaving(tmp_path: Path) -> None:
@@ -301,3 +315,38 @@ async def test_a_supernode_that_forgot_us_learns_again_what_we_have(
     registered = next(b for m, t, b in it.asked if (m, t) == ("POST", "/tasks"))
     assert b'"peerID":"h-again"' in registered
     assert b'"cID":"c-1"' in registered
+
+
+async def test_it_stays_as_long_as_any_download_asked_and_as_fast_as_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buckets: list[TokenBucket] = []
+
+    class Bucket(TokenBucket):
+        def __init__(self, rate: float) -> None:
+            super().__init__(rate)
+            buckets.append(self)
+
+    monkeypatch.setattr("supernode.dfget.uploader.TokenBucket", Bucket)
+
+    async def said(**wishes: float) -> None:
+        async with await found(tmp_path) as stream:
+            await Sharing(stream).hello(order(tmp_path, **wishes))
+
+    async with supernode(), trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(tmp_path))
+        await said(alive_time=60, total_limit=1000)
+        assert buckets[0].rate == 1000
+        where = control.whereabouts(tmp_path)
+        await said(alive_time=0, total_limit=2000)  # does not send the other's uploader away
+        await said(alive_time=0)
+        assert buckets[0].rate == 0
+        assert control.whereabouts(tmp_path) == where
+        nursery.cancel_scope.cancel()
+
+
+async def test_if_nobody_asks_it_to_stay_it_leaves(tmp_path: Path) -> None:
+    async with supernode(), trio.open_nursery() as nursery:
+        nursery.start_soon(run_uploader, settings(tmp_path))
+        async with await found(tmp_path) as stream:
+            await Sharing(stream).hello(order(tmp_path, alive_time=0))

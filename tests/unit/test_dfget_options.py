@@ -82,9 +82,9 @@ def test_headers() -> None:
     assert parse_header("Authorization:  Basic a:b ") == ("Authorization", "Basic a:b")
 
 
-@pytest.mark.parametrize("text", ["nothing", ": x", "a b: c", "A: b\r\nC: d"])
+@pytest.mark.parametrize("text", ["nothing", ": x", "a b: c", "A: b\r\nC: d", "A: \udcff"])
 def test_what_is_no_header(text: str) -> None:
-    with pytest.raises(ValueError, match=r"header looks like|spans lines"):
+    with pytest.raises(ValueError, match=r"header looks like|spans lines|not UTF-8"):
         parse_header(text)
 
 

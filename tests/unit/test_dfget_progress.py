@@ -1,8 +1,13 @@
+import errno
 import io
 import json
+import os
 
+import pytest
+
+from supernode.dfget.bar import BarProgress
 from supernode.dfget.errors import Exit
-from supernode.dfget.progress import JsonProgress, PlainProgress, Source, human, shares
+from supernode.dfget.progress import JsonProgress, PlainProgress, Progress, Source, human, shares
 
 
 class Clock:
@@ -41,10 +46,12 @@ def test_plain_lines_without_a_length() -> None:
     progress.origin_bytes(512)
     progress.note("a note")
     progress.end(Exit.FAILED, "no luck", digest_ok=None)
+    progress.end(Exit.OK, "", digest_ok=None)
     assert out.getvalue().splitlines() == [
         "512 B  512 B/s  (origin 100 %)",
         "a note",
         "failed: no luck",
+        "done: 512 B in 1.0 s, 512 B/s (origin 100 %), not verified: no digest to compare with",
     ]
 
 
@@ -103,3 +110,41 @@ def test_numbers_for_people() -> None:
         "5120.0 GiB",
     ]
     assert shares(dict.fromkeys(Source, 0)) == "nothing yet"
+
+
+class Unplugged(io.StringIO):
+    """A terminal that has hung up."""
+
+    tried = 0
+
+    def write(self, text: str) -> int:
+        self.tried += 1
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("kind", ["plain", "json", "bar"])
+def test_who_hangs_up_is_left_alone(kind: str) -> None:
+    for out in (Unplugged(), None):
+        match kind:
+            case "plain":
+                progress: Progress = PlainProgress(out)
+            case "json":
+                progress = JsonProgress(out)
+            case _:
+                progress = BarProgress(out, "f")
+        progress.size(100, 1)
+        progress.piece(0, 100, Source.SEED, "cdnnode:x")
+        progress.note("a note")
+        progress.end(Exit.OK, "", digest_ok=True)
+        assert out is None or out.tried == 1
+
+
+def test_a_bar_may_be_had_without_a_terminal() -> None:
+    out = io.StringIO()
+    progress = BarProgress(out, "f.bin")
+    progress.size(100 * MIB, 1)
+    assert "f.bin" in out.getvalue()  # at once, not at the end
+    progress.piece(0, 100 * MIB, Source.SEED, "cdnnode:x")
+    progress.end(Exit.OK, "", digest_ok=True)
+    assert "MB" not in out.getvalue()
+    assert "digest verified" in out.getvalue()
