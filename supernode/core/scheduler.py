@@ -2,10 +2,10 @@
 
 Rarest first with random tie-breaks (Legout et al., "Rarest First and Choke Algorithms Are Enough",
 IMC 2006); among holders, the best of a few random ones ("the power of two choices", Mitzenmacher
-2001). A peer with a free slot always comes before the seed. The seed's slots go to
-pieces nobody has or is fetching; only while it is nearly idle, it also repeats pieces whose holders
-are all busy. A piece that is on its way to a first peer is not repeated: it will be there soon, or
-its lease is overdue and no longer counts. A seed that repeated more would send everybody the same
+2001). A peer with a free slot always comes before the seed. The seed's slots go to pieces nobody
+has or is fetching; only while it is nearly idle, it also repeats pieces whose holders are all
+busy. A piece that is on its way to a first peer is not repeated: it will be there soon, or its
+lease is overdue and no longer counts. A seed that repeated more would send everybody the same
 pieces while they are new, and be busy with what peers could give.
 """
 
@@ -48,7 +48,6 @@ class Scheduler:
     __slots__ = (
         "_avoid",
         "_avoid_seed",
-        "_by_index",
         "_chance",
         "_download",
         "_limits",
@@ -161,7 +160,7 @@ class Scheduler:
         return peer.failures, len(peer.serving)
 
     def _random_bit(self, bitset: int) -> int:
-        """Return a set bit: the first one at or above a random place, wrapping around."""
+        """Return a set bit: the first one at or above a random place."""
         start = self._chance.getrandbits(32) % bitset.bit_length()
         above = bitset >> start
         if not above & 1:
