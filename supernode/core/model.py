@@ -111,6 +111,8 @@ class Peer:
     """Open leases that it serves, at most twice as many as it has slots."""
     slots_used: int = 0
     """How many of them are not overdue."""
+    free: bool = True
+    """Whether it has a free slot; every swarm it is in has a note of that."""
     failures: int = 0
     """Pieces it failed to deliver since the last one it delivered."""
     downloads: set[tuple[TaskId, ClientId]] = field(default_factory=set)

@@ -167,7 +167,7 @@ class State:
         if event.peer is not None:
             peer = self.peers[event.peer]
             peer.downloads.add((event.task, event.client))
-            task.swarm.set_free(index, free=self._has_a_slot(peer))
+            task.swarm.set_free(index, free=peer.free)
 
     def _download_finished(self, event: DownloadFinished) -> None:
         self.tasks[event.task].downloads[event.client].status = DownloadStatus.SUCCESS
@@ -302,16 +302,15 @@ class State:
         return self.peers[peer]
 
     def _tell_swarms(self, holder: Peer | Task) -> None:
-        """Note in every swarm that a peer is in whether it has a free slot."""
-        if isinstance(holder, Peer):
-            free = self._has_a_slot(holder)
-            for task_id, client in holder.downloads:
-                task = self.tasks[task_id]
-                task.swarm.set_free(task.downloads[client].index, free=free)
-
-    def _has_a_slot(self, peer: Peer) -> bool:
+        """Note in every swarm that a peer is in when it has a free slot no longer, or again."""
         slots = self.limits.peer_slots
-        return peer.slots_used < slots and len(peer.serving) < 2 * slots
+        free = holder.slots_used < slots and len(holder.serving) < 2 * slots
+        if isinstance(holder, Task) or free == holder.free:
+            return
+        holder.free = free
+        for task_id, client in holder.downloads:
+            task = self.tasks[task_id]
+            task.swarm.set_free(task.downloads[client].index, free=free)
 
     def _drop_stale_deadlines(self) -> None:
         """Let the first entry be one that is still to come up."""
@@ -371,7 +370,8 @@ class State:
                 continue
             peer = self.peers[download.peer]
             _must((task.id, download.client) in peer.downloads, "downloads of a peer")
-            if self._has_a_slot(peer):
+            slots = self.limits.peer_slots
+            if peer.slots_used < slots and len(peer.serving) < 2 * slots:
                 free |= 1 << download.index
             for piece in bits(download.have):
                 holders[piece] |= 1 << download.index  # type: ignore[index]

@@ -56,7 +56,7 @@ def main() -> None:
         for n in range(ROUNDS):
             md5.append(pipe(f"curl -sS '{url}' | md5sum"))
             file = f"{directory}/copy{n}"
-            work = f"tee >(md5sum >&2) >(md5sum >&2) >(sha256sum >&2) > {file}; wait"
+            work = f"tee >(md5sum) >(md5sum) >(sha256sum) > {file}; wait"
             same.append(pipe(f"curl -sS '{url}' | {work} 2>/dev/null"))
             ours.append(ingest(node, f"{url}?round={n}"))
     rates = [SIZE / MIB / statistics.median(seconds) for seconds in (md5, same, ours)]
