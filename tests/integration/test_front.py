@@ -1,6 +1,4 @@
 import errno
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -9,39 +7,12 @@ from quart_trio import QuartTrio
 from structlog.testing import capture_logs
 from trio import socket as tsocket
 
-from supernode.wire.front import Front
 from supernode.wire.lifespan import LifespanError
 from supernode.wire.streams import GuardedStream
+from tests.integration.served_front import connect, read_to_the_end, serving
 
-LIMIT_SECONDS = 10
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: supernode\r\n\r\n"
 LAST_REQUEST = b"GET /hello HTTP/1.1\r\nHost: supernode\r\nConnection: close\r\n\r\n"
-
-
-@asynccontextmanager
-async def serving(
-    app: QuartTrio, *, max_connections: int = 10, drain_timeout: float = 60
-) -> AsyncGenerator[tuple[Front, int]]:
-    """Serve ``app`` for the body, then shut down and wait for the end; the port comes with it."""
-    with trio.fail_after(LIMIT_SECONDS):
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        front = Front(
-            listeners,
-            app,
-            max_connections=max_connections,
-            write_timeout=60,
-            drain_timeout=drain_timeout,
-            idle_timeout=60,
-        )
-        port: int = listeners[0].socket.getsockname()[1]
-        async with listeners[0], trio.open_nursery() as nursery:
-            await nursery.start(front.run)
-            yield front, port
-            front.shut()
-
-
-async def connect(port: int) -> trio.SocketStream:
-    return await trio.open_tcp_stream("127.0.0.1", port)
 
 
 async def read_to(end: bytes, stream: trio.SocketStream) -> bytes:
@@ -52,10 +23,6 @@ async def read_to(end: bytes, stream: trio.SocketStream) -> bytes:
         assert chunk, f"closed after {got!r}"
         got += chunk
     return got
-
-
-async def read_to_the_end(stream: trio.SocketStream) -> bytes:
-    return b"".join([chunk async for chunk in stream])
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """One test for each defect of Hypercorn 0.18 and quart-trio 0.12: red when its cure is removed."""
 
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -13,50 +12,15 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from supernode.wire.front import Front
 from supernode.wire.guard import UNREAD_MESSAGES, tame
+from tests.integration.served_front import connect, read_to_the_end, serving
 
-LIMIT_SECONDS = 10
 MORE_THAN_SOCKETS_HOLD = 32 << 20
-
-
-@asynccontextmanager
-async def serving(
-    app: QuartTrio,
-    *,
-    write_timeout: float = 60,
-    drain_timeout: float = 60,
-    idle_timeout: float = 60,
-) -> AsyncGenerator[tuple[Front, int]]:
-    """Serve ``app`` for the body, then shut down and wait for the end; the port comes with it."""
-    with trio.fail_after(LIMIT_SECONDS):
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        front = Front(
-            listeners,
-            app,
-            max_connections=10,
-            write_timeout=write_timeout,
-            drain_timeout=drain_timeout,
-            idle_timeout=idle_timeout,
-        )
-        port: int = listeners[0].socket.getsockname()[1]
-        async with listeners[0], trio.open_nursery() as nursery:
-            await nursery.start(front.run)
-            yield front, port
-            front.shut()
-
-
-async def connect(port: int) -> trio.SocketStream:
-    return await trio.open_tcp_stream("127.0.0.1", port)
 
 
 async def request(stream: trio.SocketStream, path: str, *, connection: str) -> None:
     head = f"GET {path} HTTP/1.1\r\nHost: supernode\r\nConnection: {connection}\r\n\r\n"
     await stream.send_all(head.encode())
-
-
-async def read_to_the_end(stream: trio.SocketStream) -> bytes:
-    return b"".join([chunk async for chunk in stream])
 
 
 @pytest.fixture
