@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from supernode.core.identity import ClientId, PeerId, TaskId
+from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.model import TaskSpec
 from supernode.core.pieces import PieceDigest
 from supernode.core.reasons import Reason
@@ -83,10 +83,12 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         assignments: what to fetch.
         ended: nothing will come any more, so there is no point in waiting.
+        paused: nothing will come until somebody resumes the task.
     """
 
     assignments: tuple[Assignment, ...] = ()
     ended: bool = False
+    paused: bool = False
 
 
 # By peers and their clients
@@ -103,6 +105,12 @@ class RegisterPeer(Command[PeerId], frozen=True, kw_only=True):
 
 class RemovePeer(Command[None], frozen=True, kw_only=True):
     """A peer leaves: nobody is sent to it any more."""
+
+    peer: PeerId
+
+
+class SeePeer(Command[None], frozen=True, kw_only=True):
+    """A peer shows that it lives."""
 
     peer: PeerId
 
@@ -141,13 +149,91 @@ class ReportPiece(Command[None], frozen=True, kw_only=True):
     report: Report
 
 
-# By the fetch from the origin
+class HoldTask(Command[None], frozen=True, kw_only=True):
+    """A peer has the whole file and offers it.
 
-
-class StartFetch(Command[None], frozen=True, kw_only=True):
-    """The fetch of a waiting task begins."""
+    Args:
+        path: where it serves it; empty: where it said when it asked for the file, or where the
+            first to ask for it said.
+    """
 
     task: TaskId
+    peer: PeerId
+    path: str = ""
+
+
+# By operators
+
+
+class PauseTask(Command[None], frozen=True, kw_only=True):
+    """Hand out nothing of a task, or do so again. A fetch that has begun goes on."""
+
+    task: TaskId
+    paused: bool
+
+
+class RemoveTask(Command[None], frozen=True, kw_only=True):
+    """Forget a task; its downloads end, its fetch too."""
+
+    task: TaskId
+    reason: Reason
+
+
+class CreatePreheat(Command[PreheatId], frozen=True, kw_only=True):
+    """Have a file fetched; the answer may be a preheat of the same file that has not ended."""
+
+    spec: TaskSpec
+
+
+class RemovePreheat(Command[None], frozen=True, kw_only=True):
+    """Forget a preheat; a fetch that nobody else waits for ends."""
+
+    preheat: PreheatId
+
+
+# By the preheat runner
+
+
+class StartPreheat(Command[None], frozen=True, kw_only=True):
+    """Have the preheat's file fetched, unless it is there."""
+
+    preheat: PreheatId
+
+
+class EndPreheat(Command[None], frozen=True, kw_only=True):
+    """The preheat has ended, well if there is no reason."""
+
+    preheat: PreheatId
+    reason: Reason | None = None
+    detail: str = ""
+
+
+# By the fetch from the origin. ``generation`` tells it from others of the same ID: what a fetch
+# still says of a task that has been removed, or asked for again, is refused.
+
+
+class StartFetch(Command[int], frozen=True, kw_only=True):
+    """The fetch of a waiting task begins; the answer is its generation."""
+
+    task: TaskId
+
+
+class AdoptTask(Command[int], frozen=True, kw_only=True):
+    """A file is on disk already: from now on it is as if it were being fetched.
+
+    The answer is its generation.
+
+    Args:
+        length: content bytes.
+        piece_size: framed bytes.
+        last_used: seconds since the epoch.
+    """
+
+    task: TaskId
+    spec: TaskSpec
+    length: int
+    piece_size: int
+    last_used: float
 
 
 class SizeTask(Command[int], frozen=True, kw_only=True):
@@ -158,6 +244,7 @@ class SizeTask(Command[int], frozen=True, kw_only=True):
     """
 
     task: TaskId
+    generation: int
     length: int | None
 
 
@@ -165,6 +252,7 @@ class CachePiece(Command[None], frozen=True, kw_only=True):
     """The seed's copy of a piece is safe on disk."""
 
     task: TaskId
+    generation: int
     piece: int
     digest: PieceDigest
 
@@ -173,6 +261,7 @@ class FinishFetch(Command[bool], frozen=True, kw_only=True):
     """All bytes came; the answer tells whether they are the right ones."""
 
     task: TaskId
+    generation: int
     length: int
     md5: str
     sha256: str
@@ -182,6 +271,7 @@ class FailFetch(Command[None], frozen=True, kw_only=True):
     """The fetch ended without the file."""
 
     task: TaskId
+    generation: int
     reason: Reason
     detail: str
 
@@ -190,4 +280,4 @@ class FailFetch(Command[None], frozen=True, kw_only=True):
 
 
 class Expire(Command[None], frozen=True, kw_only=True):
-    """Stop counting on leases that are overdue, end those whose deadline has passed."""
+    """Let go of what has outlived its time: leases, downloads, peers, tasks, preheats."""

@@ -11,14 +11,17 @@ class NotFound(DomainError):
     """The command names something that does not exist.
 
     Args:
-        kind: what was looked for: ``task``, ``peer`` or ``client``.
+        kind: what was looked for: ``task``, ``peer``, ``client`` or ``preheat``.
         name: under which ID.
+        reason: why it is there no longer, as far as that is remembered.
     """
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(f"no such {kind}: {name[:256]}")
+    def __init__(self, kind: str, name: str, reason: Reason | None = None) -> None:
+        why = f" ({reason.text})" if reason else ""
+        super().__init__(f"no such {kind}: {name[:256]}{why}")
         self.kind = kind
         self.name = name
+        self.reason = reason
 
 
 class BadField(DomainError):
@@ -35,8 +38,16 @@ class BadField(DomainError):
         self.problem = problem
 
 
+class Forbidden(DomainError):
+    """The supernode's operator does not want this done."""
+
+
 class TaskConflict(DomainError):
-    """A task of this ID exists for another file or with another digest."""
+    """The task is not in a state, or not for a file, that allows this."""
+
+
+class PreheatEnded(DomainError):
+    """The preheat has ended already."""
 
 
 class TaskEnded(DomainError):
@@ -56,7 +67,7 @@ class Full(DomainError):
     """There is no room for another one.
 
     Args:
-        kind: what there are too many of: ``peers``, ``tasks`` or ``downloads``.
+        kind: what there are too many of: ``peers``, ``tasks``, ``downloads`` or ``preheats``.
     """
 
     def __init__(self, kind: str) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
-from supernode.core.identity import ClientId, PeerId, TaskId
+from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.model import CdnStatus, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
@@ -50,8 +50,26 @@ class PeerRegistered(Event, frozen=True, kw_only=True, tag="peer.registered"):
     version: str
 
 
+class PeerSeen(Event, frozen=True, kw_only=True, tag="peer.seen"):
+    """A peer lives: it called, or somebody got a piece from it."""
+
+    peer: PeerId
+
+
+class PeerFellSilent(Event, frozen=True, kw_only=True, tag="peer.fell_silent"):
+    """Nothing was heard of a peer for a while; others come first as holders."""
+
+    peer: PeerId
+
+
 class PeerLeft(Event, frozen=True, kw_only=True, tag="peer.left"):
     """A peer holds nothing any longer; what it still downloads goes on without it as a holder."""
+
+    peer: PeerId
+
+
+class PeerExpired(Event, frozen=True, kw_only=True, tag="peer.expired"):
+    """Nothing was heard of a peer for long: the same as if it had left."""
 
     peer: PeerId
 
@@ -66,7 +84,10 @@ class TaskEvent(Event, frozen=True, kw_only=True):
 class TaskRegistered(TaskEvent, frozen=True, kw_only=True, tag="task.registered"):
     """Somebody asked for a file: for the first time, or again after it failed."""
 
+    generation: int
     spec: TaskSpec
+    last_used: float
+    """When somebody last asked for it; earlier than now if it was found on disk."""
 
 
 class TaskStarted(TaskEvent, frozen=True, kw_only=True, tag="task.started"):
@@ -99,6 +120,25 @@ class TaskFailed(TaskEvent, frozen=True, kw_only=True, tag="task.failed"):
     concerns = Concern.EVERYBODY
 
 
+class TaskPaused(TaskEvent, frozen=True, kw_only=True, tag="task.paused"):
+    """Nothing of the task is handed out until it is resumed."""
+
+    concerns = Concern.EVERYBODY
+
+
+class TaskResumed(TaskEvent, frozen=True, kw_only=True, tag="task.resumed"):
+    """The task's pieces are handed out again."""
+
+    concerns = Concern.EVERYBODY
+
+
+class TaskRemoved(TaskEvent, frozen=True, kw_only=True, tag="task.removed"):
+    """The task is known no longer, nor are its downloads; the supernode's copy goes."""
+
+    reason: Reason
+    concerns = Concern.EVERYBODY
+
+
 class PieceCached(TaskEvent, frozen=True, kw_only=True, tag="piece.cached"):
     """The seed holds a piece, safe on disk."""
 
@@ -120,6 +160,10 @@ class DownloadStarted(ClientEvent, frozen=True, kw_only=True, tag="download.star
     path: str
 
 
+class DownloadSeen(ClientEvent, frozen=True, kw_only=True, tag="download.seen"):
+    """A download's client lives, and so does its peer."""
+
+
 class DownloadFinished(ClientEvent, frozen=True, kw_only=True, tag="download.finished"):
     """A client has every piece."""
 
@@ -137,12 +181,25 @@ class DownloadWithdrawn(ClientEvent, frozen=True, kw_only=True, tag="download.wi
     """A client's peer no longer offers what it had."""
 
 
+class DownloadForgotten(ClientEvent, frozen=True, kw_only=True, tag="download.forgotten"):
+    """A download that ended a while ago, and offers nothing, is known no longer."""
+
+
+class PiecesHeld(ClientEvent, frozen=True, kw_only=True, tag="pieces.held"):
+    """A client has these pieces, wherever it got them."""
+
+    pieces: int
+    """Bitset."""
+
+
 class PieceAssigned(ClientEvent, frozen=True, kw_only=True, tag="piece.assigned"):
     """A lease began: the client shall take the piece from the holder (None: the seed)."""
 
     lease: int
     piece: PieceNumber
     holder: ClientId | None
+    source: PeerId | None
+    """The holder's peer."""
     overdue_at: float
     deadline: float
     why: Why
@@ -160,35 +217,72 @@ class PieceFinished(ClientEvent, frozen=True, kw_only=True, tag="piece.finished"
 
     piece: PieceNumber
     lease: int | None
+    source: PeerId | None
+    """Who gave it, if it was leased; None: the seed."""
+    size: int
+    """Framed bytes."""
+    seconds: float | None
+    """Since it was assigned."""
     concerns = Concern.A_FEW
 
 
-class PieceFailed(ClientEvent, frozen=True, kw_only=True, tag="piece.failed"):
+class LeaseEvent(ClientEvent, frozen=True, kw_only=True):
+    """Something about a lease: an open one, when it happened."""
+
+    lease: int
+    piece: PieceNumber
+    source: PeerId | None
+    """Who was to give the piece; None: the seed."""
+    concerns = Concern.A_FEW
+
+
+class PieceFailed(LeaseEvent, frozen=True, kw_only=True, tag="piece.failed"):
     """A client could not get a piece from its holder, which it will avoid until then."""
 
-    piece: PieceNumber
-    lease: int
     avoid_until: float
-    concerns = Concern.A_FEW
 
 
-class LeaseOverdue(TaskEvent, frozen=True, kw_only=True, tag="lease.overdue"):
+class LeaseOverdue(LeaseEvent, frozen=True, kw_only=True, tag="lease.fell_overdue"):
     """A lease takes so long that nobody counts on it any more; a report of it still counts."""
 
-    lease: int
-    concerns = Concern.A_FEW
 
-
-class LeaseExpired(TaskEvent, frozen=True, kw_only=True, tag="lease.expired"):
+class LeaseExpired(LeaseEvent, frozen=True, kw_only=True, tag="lease.expired"):
     """Nothing was heard of a lease before its deadline."""
 
-    lease: int
-    concerns = Concern.A_FEW
 
-
-class LeaseReleased(TaskEvent, frozen=True, kw_only=True, tag="lease.released"):
+class LeaseReleased(LeaseEvent, frozen=True, kw_only=True, tag="lease.released"):
     """A lease ended without blame."""
 
-    lease: int
     reason: Reason
-    concerns = Concern.A_FEW
+
+
+class PreheatEvent(Event, frozen=True, kw_only=True):
+    """Something about a preheat."""
+
+    preheat: PreheatId
+    task: TaskId
+
+
+class PreheatRegistered(PreheatEvent, frozen=True, kw_only=True, tag="preheat.registered"):
+    """Somebody wants a file to be there before it is asked for."""
+
+    spec: TaskSpec
+
+
+class PreheatStarted(PreheatEvent, frozen=True, kw_only=True, tag="preheat.started"):
+    """The preheat's file is being fetched, or is there already."""
+
+
+class PreheatFinished(PreheatEvent, frozen=True, kw_only=True, tag="preheat.finished"):
+    """The preheat's file is there."""
+
+
+class PreheatFailed(PreheatEvent, frozen=True, kw_only=True, tag="preheat.failed"):
+    """The preheat's file could not be fetched."""
+
+    reason: Reason
+    detail: str
+
+
+class PreheatRemoved(PreheatEvent, frozen=True, kw_only=True, tag="preheat.removed"):
+    """The preheat is known no longer."""

@@ -14,6 +14,8 @@ PeerId = NewType("PeerId", str)
 ClientId = NewType("ClientId", str)
 """One download by one peer; chosen by the client."""
 
+PreheatId = NewType("PreheatId", str)
+
 SEED_PREFIX = "cdnnode:"
 
 _TASK_KEY = ">I$pg-~AS~sP'rqu_`Oh&lz#9]\"=;nE%"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from supernode.core.identity import ClientId, PeerId, TaskId
+from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.pieces import PieceDigest, PieceNumber, piece_count
 from supernode.core.reasons import Reason
 from supernode.core.swarm import Swarm
@@ -25,6 +25,15 @@ class CdnStatus(enum.StrEnum):
 class DownloadStatus(enum.StrEnum):
     """How far one client's download is."""
 
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+
+
+class PreheatStatus(enum.StrEnum):
+    """How far a preheat is."""
+
+    WAITING = "WAITING"
     RUNNING = "RUNNING"
     SUCCESS = "SUCCESS"
     FAILED = "FAILED"
@@ -57,6 +66,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a client is not sent again to a peer that failed it."""
     avoid_seed: float = 2.0
     """How long a client is not sent again to the seed after that failed it."""
+    most_preheats: int = 10_000
+    peer_ttl: float = 300.0
+    """A peer or a download that was not heard of for so long is dropped …"""
+    seen_every: float = 30.0
+    """… give or take this: signs of life within so long count as one."""
+    silent_after: float = 150.0
+    """A peer that was not heard of for so long is offered last."""
+    failed_task_ttl: float = 300.0
+    """How long a failed task is remembered after its last client."""
+    preheat_keep: float = 86_400.0
+    """How long an ended preheat is remembered."""
 
 
 class Secrets:
@@ -95,6 +115,12 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     headers: Secrets = Secrets({})
     call_system: str = ""
     dfdaemon: bool = False
+    path: str = ""
+    """Where the first to ask for it serves it to other peers."""
+    insecure: bool = False
+    """Whether its origin need not prove who it is."""
+    root_cas: tuple[str, ...] = ()
+    """Certificate authorities, in PEM, that are trusted to vouch for its origin."""
 
 
 @dataclass(slots=True)
@@ -107,6 +133,10 @@ class Peer:
     host_name: str
     version: str
     created: float
+    last_seen: float
+    """When it last called, or somebody reported a piece from it."""
+    silent: bool = False
+    """Not heard of for long; every swarm it is in has a note of that."""
     serving: set[int] = field(default_factory=set)
     """Open leases that it serves, at most twice as many as it has slots."""
     slots_used: int = 0
@@ -157,11 +187,18 @@ class Download:
     path: str
     index: int
     """Its place in the swarm's bitsets."""
+    created: float
+    last_seen: float
+    """When its client last called."""
     status: DownloadStatus = DownloadStatus.RUNNING
     reason: Reason | None = None
     detail: str = ""
     have: int = 0
     """Bitset of the pieces it has."""
+    from_seed: int = 0
+    """Content bytes that the supernode gave it."""
+    from_peers: int = 0
+    """Content bytes that peers gave it."""
     leased: int = 0
     """Bitset of the pieces it is fetching."""
     leases: dict[PieceNumber, Lease] = field(default_factory=dict)
@@ -175,9 +212,14 @@ class Task:
     """One file, its fetch and its swarm."""
 
     id: TaskId
+    generation: int
+    """Which of all fetches this is; an ID that is removed or fails comes back with another."""
     spec: TaskSpec
     created: float
+    last_used: float
     status: CdnStatus = CdnStatus.WAITING
+    paused: bool = False
+    """Nothing is handed out, and the fetch does not begin."""
     reason: Reason | None = None
     detail: str = ""
     length: int | None = None
@@ -194,8 +236,15 @@ class Task:
     """How many of them are not overdue."""
     swarm: Swarm = field(default_factory=Swarm)
     downloads: dict[ClientId, Download] = field(default_factory=dict)
+    running: int = 0
+    """How many of them are running."""
     by_index: dict[int, Download] = field(default_factory=dict)
     """The downloads that are in the swarm, by their index there."""
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it is being fetched, is about to be, or is being downloaded."""
+        return bool(self.running) or self.status in (CdnStatus.WAITING, CdnStatus.RUNNING)
 
     @property
     def piece_total(self) -> int | None:
@@ -203,3 +252,17 @@ class Task:
         if self.length is None or self.piece_size is None:
             return None
         return piece_count(self.length, self.piece_size)
+
+
+@dataclass(slots=True)
+class Preheat:
+    """A job that has a file fetched before anybody asks for it."""
+
+    id: PreheatId
+    task: TaskId
+    spec: TaskSpec
+    created: float
+    status: PreheatStatus = PreheatStatus.WAITING
+    reason: Reason | None = None
+    detail: str = ""
+    finished: float | None = None

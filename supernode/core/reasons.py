@@ -34,6 +34,11 @@ class Reason(Enum):
     # Something else failed.
     URL_FORBIDDEN = ("url_forbidden", "the policy forbids to contact this origin", Actor.OPERATOR)
     URL_INVALID = ("url_invalid", "the URL cannot be fetched", Actor.CLIENT)
+    TASK_CONFLICT = (
+        "task_conflict",
+        "a file that is not the same is known under the same ID",
+        Actor.CLIENT,
+    )
     DIGEST_MISMATCH = (
         "digest_mismatch",
         "the file has another digest than asked for",
@@ -47,6 +52,20 @@ class Reason(Enum):
         Actor.OPERATOR,
     )
     INTERNAL = ("internal", "the supernode has a defect; its log says more", Actor.OPERATOR)
+    CACHE_DAMAGED = (
+        "cache_damaged",
+        "the supernode's copy was damaged; ask again to have it fetched anew",
+        Actor.CLIENT,
+    )
+    # Why something is there no longer.
+    TASK_DELETED = ("task_deleted", "an operator deleted the task", Actor.OPERATOR)
+    TASK_EVICTED = (
+        "task_evicted",
+        "the supernode needed the room; ask again to have it fetched anew",
+        Actor.CLIENT,
+    )
+    TASK_EXPIRED = ("task_expired", "the task failed, and nobody asked again", Actor.CLIENT)
+    PREHEAT_DELETED = ("preheat_deleted", "its preheat was deleted", Actor.OPERATOR)
     # Why a lease or a download ended.
     CLIENT_LEFT = (
         "client_left",
@@ -59,6 +78,9 @@ class Reason(Enum):
         "the client failed with an earlier holder and knows nothing of this one",
         Actor.NOBODY,
     )
+    CLIENT_SILENT = ("client_silent", "nothing was heard of the client for long", Actor.CLIENT)
+    CLIENT_HAS_IT = ("client_has_it", "the client has the piece already", Actor.NOBODY)
+    PEER_SILENT = ("peer_silent", "nothing was heard of the peer for long", Actor.NOBODY)
     PEER_LEFT = ("peer_left", "the peer left", Actor.NOBODY)
     TASK_FAILED = ("task_failed", "the task failed", Actor.NOBODY)
 

@@ -2,7 +2,8 @@
 
 Rarest first with random tie-breaks (Legout et al., "Rarest First and Choke Algorithms Are Enough",
 IMC 2006); among holders, the best of a few random ones ("the power of two choices", Mitzenmacher
-2001). A peer with a free slot always comes before the seed. The seed's slots go to pieces nobody
+2001); those that were not heard of for long come last. A peer with a free slot always comes before
+the seed. The seed's slots go to pieces nobody
 has or is fetching; only while it is nearly idle, it also repeats pieces whose holders are all
 busy. A piece that is on its way to a first peer is not repeated: it will be there soon, or its
 lease is overdue and no longer counts. A seed that repeated more would send everybody the same
@@ -100,7 +101,8 @@ class Scheduler:
                 piece = self._random_bit(left)
                 left ^= 1 << piece
                 if holders := swarm.holders[piece] & free:
-                    return Choice(PieceNumber(piece), self._best(holders).client, Why.PEER)
+                    best = self._best(holders & ~swarm.silent or holders)
+                    return Choice(PieceNumber(piece), best.client, Why.PEER)
                 if seed_free and (why := self._why_seed(piece)):
                     return Choice(PieceNumber(piece), None, why)
         return None

@@ -13,26 +13,40 @@ from supernode.core.errors import InvariantError
 from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
+    DownloadForgotten,
+    DownloadSeen,
     DownloadStarted,
     DownloadWithdrawn,
     Event,
     LeaseExpired,
     LeaseOverdue,
     LeaseReleased,
+    PeerExpired,
+    PeerFellSilent,
     PeerLeft,
     PeerRegistered,
+    PeerSeen,
     PieceAssigned,
     PieceCached,
     PieceFailed,
     PieceFinished,
+    PiecesHeld,
     PiecesOffered,
+    PreheatFailed,
+    PreheatFinished,
+    PreheatRegistered,
+    PreheatRemoved,
+    PreheatStarted,
     TaskFailed,
     TaskFinished,
+    TaskPaused,
     TaskRegistered,
+    TaskRemoved,
+    TaskResumed,
     TaskSized,
     TaskStarted,
 )
-from supernode.core.identity import PeerId, TaskId
+from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.model import (
     CdnStatus,
     Download,
@@ -41,13 +55,23 @@ from supernode.core.model import (
     Lease,
     Limits,
     Peer,
+    Preheat,
+    PreheatStatus,
     Task,
 )
+from supernode.core.pieces import FRAME_BYTES
+from supernode.core.reasons import Reason
 from supernode.core.swarm import Swarm, bits
+
+MOST_GONE = 4096
+"""Of how many tasks that are known no longer it is remembered why."""
 
 
 class State:
-    """Peers, tasks with their downloads and swarms, and the open leases.
+    """Peers, tasks with their downloads and swarms, the open leases, preheats.
+
+    What may have to go when nobody needs it is kept in the order in which that happens, so that
+    looking for it costs nothing while there is nothing to be found.
 
     Args:
         limits: how many slots a peer has; part of the state's meaning, so it never changes.
@@ -55,13 +79,27 @@ class State:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.peers: dict[PeerId, Peer] = {}
-        self.tasks: dict[TaskId, Task] = {}
+        self.peers: OrderedDict[PeerId, Peer] = OrderedDict()
+        """Those that were not heard of for longest come first."""
+        self.tasks: OrderedDict[TaskId, Task] = OrderedDict()
+        """Those that were not used for longest come first."""
+        self.gone: OrderedDict[TaskId, Reason] = OrderedDict()
+        """Why the last tasks that were removed are known no longer."""
+        self.failed: OrderedDict[TaskId, None] = OrderedDict()
+        """Tasks without the file, in the order in which they failed."""
+        self.next_generation = 1
         self.waiting: OrderedDict[TaskId, None] = OrderedDict()
         """Tasks to be fetched, in the order they were asked for."""
         self.leases: dict[int, Lease] = {}
         self.downloads = 0
         """How many there are, of all tasks together."""
+        self.heard: OrderedDict[tuple[TaskId, ClientId], Download] = OrderedDict()
+        """Downloads that run, or offer nothing; those not heard of for longest come first."""
+        self.preheats: dict[PreheatId, Preheat] = {}
+        self.preheats_of: dict[TaskId, PreheatId] = {}
+        """The preheat of a task that has not ended."""
+        self.preheats_ended: OrderedDict[PreheatId, None] = OrderedDict()
+        """In the order in which they did."""
         self.next_lease = 1
         self.deadlines: list[tuple[float, int]] = []
         """Heap of (when it is overdue, then when it expires; lease): the first is an open one."""
@@ -75,6 +113,7 @@ class State:
     def _peer_registered(self, event: PeerRegistered) -> None:
         if known := self.peers.get(event.peer):
             known.version = event.version
+            self._heard_of_peer(known, event.at)
             return
         self.peers[event.peer] = Peer(
             id=event.peer,
@@ -83,26 +122,57 @@ class State:
             host_name=event.host_name,
             version=event.version,
             created=event.at,
+            last_seen=event.at,
         )
 
-    def _peer_left(self, event: PeerLeft) -> None:
+    def _peer_seen(self, event: PeerSeen) -> None:
+        self._heard_of_peer(self.peers[event.peer], event.at)
+
+    def _heard_of_peer(self, peer: Peer, at: float) -> None:
+        peer.last_seen = at
+        self.peers.move_to_end(peer.id)
+        if peer.silent:
+            self._set_silent(peer, silent=False)
+
+    def _peer_fell_silent(self, event: PeerFellSilent) -> None:
+        self._set_silent(self.peers[event.peer], silent=True)
+
+    def _set_silent(self, peer: Peer, *, silent: bool) -> None:
+        peer.silent = silent
+        for task_id, client in peer.downloads:
+            task = self.tasks[task_id]
+            task.swarm.set_silent(task.downloads[client].index, silent=silent)
+
+    def _peer_left(self, event: PeerLeft | PeerExpired) -> None:
         peer = self.peers[event.peer]
         for task_id, client in sorted(peer.downloads):
             task = self.tasks[task_id]
-            download = task.downloads[client]
-            self._stop_offering(task, download)
-            if download.status is not DownloadStatus.RUNNING:
-                self._remove(task, download)
+            self._stop_offering(task, task.downloads[client], event.at)
         del self.peers[event.peer]
 
     # tasks
 
     def _task_registered(self, event: TaskRegistered) -> None:
-        task = Task(id=event.task, spec=event.spec, created=event.at)
+        task = Task(
+            id=event.task,
+            generation=event.generation,
+            spec=event.spec,
+            created=event.at,
+            last_used=event.last_used,
+        )
         if before := self.tasks.get(event.task):
             task.downloads = before.downloads
+            task.paused = before.paused
+            del self.failed[event.task]
+        self.gone.pop(event.task, None)
+        self.next_generation = event.generation + 1
         self.tasks[event.task] = task
+        self.tasks.move_to_end(event.task)
         self.waiting[event.task] = None
+
+    def _used(self, task: Task, at: float) -> None:
+        task.last_used = at
+        self.tasks.move_to_end(task.id)
 
     def _task_started(self, event: TaskStarted) -> None:
         self.tasks[event.task].status = CdnStatus.RUNNING
@@ -126,20 +196,41 @@ class State:
         task.reason = event.reason
         task.detail = event.detail
         self.waiting.pop(event.task, None)
+        self.failed[event.task] = None
         for download in task.downloads.values():
             if download.peer is not None:
                 self.peers[download.peer].downloads.discard((task.id, download.client))
                 download.peer = None
             if download.status is DownloadStatus.RUNNING:
-                download.status = DownloadStatus.FAILED
+                self._end_download(task, download, DownloadStatus.FAILED)
                 download.reason = event.reason
                 download.detail = event.detail
+            self._keep_in_mind(download, event.at)
             download.index = -1
             download.have = 0
             download.last_pull = None
         task.swarm = Swarm()
         task.by_index = {}
         task.digests = {}
+
+    def _task_paused(self, event: TaskPaused) -> None:
+        self.tasks[event.task].paused = True
+
+    def _task_resumed(self, event: TaskResumed) -> None:
+        self.tasks[event.task].paused = False
+
+    def _task_removed(self, event: TaskRemoved) -> None:
+        task = self.tasks.pop(event.task)
+        self.waiting.pop(task.id, None)
+        self.failed.pop(task.id, None)
+        for download in task.downloads.values():
+            self.heard.pop((task.id, download.client), None)
+            if download.peer is not None:
+                self.peers[download.peer].downloads.discard((task.id, download.client))
+        self.downloads -= len(task.downloads)
+        self.gone[task.id] = event.reason
+        while len(self.gone) > MOST_GONE:
+            self.gone.popitem(last=False)
 
     def _piece_cached(self, event: PieceCached) -> None:
         task = self.tasks[event.task]
@@ -151,7 +242,7 @@ class State:
     def _download_started(self, event: DownloadStarted) -> None:
         task = self.tasks[event.task]
         if before := task.downloads.get(event.client):
-            self._stop_offering(task, before)
+            self._stop_offering(task, before, event.at)
             self._remove(task, before)
         index = task.swarm.join()
         download = Download(
@@ -160,44 +251,106 @@ class State:
             peer=event.peer,
             path=event.path,
             index=index,
+            created=event.at,
+            last_seen=event.at,
         )
         task.downloads[event.client] = download
         task.by_index[index] = download
+        task.running += 1
         self.downloads += 1
+        self.heard[event.task, event.client] = download
         if event.peer is not None:
             peer = self.peers[event.peer]
             peer.downloads.add((event.task, event.client))
             task.swarm.set_free(index, free=peer.free)
+            self._heard_of_peer(peer, event.at)
+        self._used(task, event.at)
+
+    def _download_seen(self, event: DownloadSeen) -> None:
+        task = self.tasks[event.task]
+        self._heard_of(task, task.downloads[event.client], event.at)
+
+    def _heard_of(self, task: Task, download: Download, at: float) -> None:
+        """Note a call of a download's client."""
+        download.last_seen = at
+        key = (download.task, download.client)
+        if key in self.heard:
+            self.heard.move_to_end(key)
+        if download.peer is not None:
+            self._heard_of_peer(self.peers[download.peer], at)
+        self._used(task, at)
+
+    def _keep_in_mind(self, download: Download, at: float) -> None:
+        """Let a download that has ended, if it offers nothing, be forgotten in due time."""
+        key = (download.task, download.client)
+        if download.status is DownloadStatus.RUNNING:
+            return
+        if download.peer is not None:
+            self.heard.pop(key, None)
+        else:
+            download.last_seen = at
+            self.heard[key] = download
+            self.heard.move_to_end(key)
+
+    def _end_download(self, task: Task, download: Download, status: DownloadStatus) -> None:
+        if download.status is DownloadStatus.RUNNING:
+            task.running -= 1
+        download.status = status
 
     def _download_finished(self, event: DownloadFinished) -> None:
-        self.tasks[event.task].downloads[event.client].status = DownloadStatus.SUCCESS
+        task = self.tasks[event.task]
+        download = task.downloads[event.client]
+        self._end_download(task, download, DownloadStatus.SUCCESS)
+        self._keep_in_mind(download, event.at)
 
     def _download_failed(self, event: DownloadFailed) -> None:
-        download = self.tasks[event.task].downloads[event.client]
-        download.status = DownloadStatus.FAILED
+        task = self.tasks[event.task]
+        download = task.downloads[event.client]
+        self._end_download(task, download, DownloadStatus.FAILED)
         download.reason = event.reason
+        self._keep_in_mind(download, event.at)
 
     def _download_withdrawn(self, event: DownloadWithdrawn) -> None:
         task = self.tasks[event.task]
-        self._stop_offering(task, task.downloads[event.client])
+        self._stop_offering(task, task.downloads[event.client], event.at)
 
-    def _stop_offering(self, task: Task, download: Download) -> None:
+    def _download_forgotten(self, event: DownloadForgotten) -> None:
+        task = self.tasks[event.task]
+        self._remove(task, task.downloads[event.client])
+
+    def _stop_offering(self, task: Task, download: Download, at: float) -> None:
         if download.peer is None:
             return
         self.peers[download.peer].downloads.discard((task.id, download.client))
         download.peer = None
         task.swarm.set_free(download.index, free=False)
+        task.swarm.set_silent(download.index, silent=False)
         task.swarm.withdraw(download.index, download.have)
         for piece, lease in download.leases.items():
             if not lease.overdue:
                 task.swarm.add_copies(piece, -1)
+        self._keep_in_mind(download, at)
 
     def _remove(self, task: Task, download: Download) -> None:
         del task.downloads[download.client]
+        self.heard.pop((task.id, download.client), None)
         self.downloads -= 1
+        if download.status is DownloadStatus.RUNNING:
+            task.running -= 1
         if download.index >= 0:
             task.swarm.leave(download.index, download.have)
             del task.by_index[download.index]
+
+    def _pieces_held(self, event: PiecesHeld) -> None:
+        task = self.tasks[event.task]
+        download = task.downloads[event.client]
+        gained = event.pieces & ~download.have
+        download.have |= gained
+        if download.peer is not None:
+            for piece in bits(gained):
+                task.swarm.add_copies(piece, +1)
+                task.swarm.hold(download.index, piece)
+        self._heard_of(task, download, event.at)
 
     # leases
 
@@ -227,8 +380,10 @@ class State:
         self._tell_swarms(holder)
 
     def _pieces_offered(self, event: PiecesOffered) -> None:
-        download = self.tasks[event.task].downloads[event.client]
+        task = self.tasks[event.task]
+        download = task.downloads[event.client]
         download.last_pull = LastPull(event.question, event.leases)
+        self._heard_of(task, download, event.at)
 
     def _piece_finished(self, event: PieceFinished) -> None:
         task = self.tasks[event.task]
@@ -238,8 +393,13 @@ class State:
             holder = self._holder_of(lease)
             if isinstance(holder, Peer):
                 holder.failures = 0
+                download.from_peers += event.size - FRAME_BYTES
+                self._heard_of_peer(holder, event.at)
+            else:
+                download.from_seed += event.size - FRAME_BYTES
             task.swarm.took(event.at - lease.began)
             self._end(lease)
+        self._heard_of(task, download, event.at)
         download.have |= 1 << event.piece
         if download.peer is not None:
             task.swarm.add_copies(event.piece, +1)
@@ -248,6 +408,7 @@ class State:
     def _piece_failed(self, event: PieceFailed) -> None:
         task = self.tasks[event.task]
         lease = self.leases[event.lease]
+        self._heard_of(task, task.downloads[event.client], event.at)
         avoided = task.downloads[event.client].avoided
         for peer in [peer for peer, until in avoided.items() if until <= event.at]:
             del avoided[peer]
@@ -321,88 +482,62 @@ class State:
                 return
             heapq.heappop(self.deadlines)
 
-    # invariants
+    # preheats
 
-    def check(self) -> None:
-        """Verify that everything the state keeps twice agrees.
+    def _preheat_registered(self, event: PreheatRegistered) -> None:
+        self.preheats[event.preheat] = Preheat(
+            id=event.preheat, task=event.task, spec=event.spec, created=event.at
+        )
+        self.preheats_of[event.task] = event.preheat
 
-        Raises:
-            InvariantError: it does not.
-        """
-        for lease in self.leases.values():
-            _must(
-                self.tasks[lease.task].downloads[lease.client].leases[lease.piece] is lease,
-                "lease of client",
-            )
-        served: set[int] = set()
-        holders: list[Peer | Task] = [*self.peers.values(), *self.tasks.values()]
-        for holder in holders:
-            _must(not served & holder.serving, "a lease has one holder")
-            served |= holder.serving
-            used = sum(not self.leases[lease].overdue for lease in holder.serving)
-            _must(holder.slots_used == used, "slots in use")
-        _must(served == set(self.leases), "every lease has a holder")
-        for peer in self.peers.values():
-            _must(0 <= peer.slots_used <= self.limits.peer_slots, "slots of a peer")
-            _must(len(peer.serving) <= 2 * self.limits.peer_slots, "leases on a peer")
-        known = sum(len(task.downloads) for task in self.tasks.values())
-        _must(self.downloads == known, "number of downloads")
-        for task in self.tasks.values():
-            self._check_task(task)
+    def _preheat_started(self, event: PreheatStarted) -> None:
+        self.preheats[event.preheat].status = PreheatStatus.RUNNING
 
-    def _check_task(self, task: Task) -> None:
-        _must(0 <= task.slots_used <= self.limits.seed_slots, "slots of the seed")
-        _must(len(task.serving) <= 2 * self.limits.seed_slots, "leases on the seed")
-        _must((task.id in self.waiting) == (task.status is CdnStatus.WAITING), "waiting tasks")
-        _must(set(bits(task.swarm.known)) == set(task.digests), "known pieces have digests")
-        copies = dict.fromkeys(task.digests, 0)
-        holders = dict.fromkeys(task.digests, 0)
-        free = 0
-        for download in task.downloads.values():
-            _must(download.leased == sum(1 << p for p in download.leases), "leased pieces")
-            _must(not download.have & download.leased, "no piece is fetched twice")
-            _must(len(download.leases) <= self.limits.client_leases, "leases of a client")
-            if download.status is DownloadStatus.SUCCESS and download.index >= 0:
-                _must(download.have == task.swarm.known, "a finished client has every piece")
-            if download.index >= 0:
-                _must(task.by_index[download.index] is download, "index")
-            if download.peer is None:
-                continue
-            peer = self.peers[download.peer]
-            _must((task.id, download.client) in peer.downloads, "downloads of a peer")
-            slots = self.limits.peer_slots
-            if peer.slots_used < slots and len(peer.serving) < 2 * slots:
-                free |= 1 << download.index
-            for piece in bits(download.have):
-                holders[piece] |= 1 << download.index  # type: ignore[index]
-                copies[piece] += 1  # type: ignore[index]
-            for piece, lease in download.leases.items():
-                copies[piece] += not lease.overdue
-        _must(free == task.swarm.free, "free peers")
-        for piece in task.digests:
-            _must(task.swarm.holders[piece] == holders[piece], f"holders of piece {piece}")
-            _must(task.swarm.held >> piece & 1 == bool(holders[piece]), f"whether {piece} is held")
-            _must(task.swarm.copies(piece) == copies[piece], f"copies of piece {piece}")
+    def _preheat_finished(self, event: PreheatFinished) -> None:
+        self._end_preheat(event.preheat, PreheatStatus.SUCCESS, event.at)
 
+    def _preheat_failed(self, event: PreheatFailed) -> None:
+        preheat = self._end_preheat(event.preheat, PreheatStatus.FAILED, event.at)
+        preheat.reason = event.reason
+        preheat.detail = event.detail
 
-def _must(holds: bool, what: str) -> None:
-    if not holds:
-        raise InvariantError(what)
+    def _end_preheat(self, preheat_id: PreheatId, status: PreheatStatus, at: float) -> Preheat:
+        preheat = self.preheats[preheat_id]
+        preheat.status = status
+        preheat.finished = at
+        del self.preheats_of[preheat.task]
+        self.preheats_ended[preheat_id] = None
+        return preheat
+
+    def _preheat_removed(self, event: PreheatRemoved) -> None:
+        preheat = self.preheats.pop(event.preheat)
+        self.preheats_ended.pop(event.preheat, None)
+        if preheat.finished is None:
+            del self.preheats_of[preheat.task]
 
 
 _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     PeerRegistered: State._peer_registered,
+    PeerSeen: State._peer_seen,
+    PeerFellSilent: State._peer_fell_silent,
     PeerLeft: State._peer_left,
+    PeerExpired: State._peer_left,
     TaskRegistered: State._task_registered,
     TaskStarted: State._task_started,
     TaskSized: State._task_sized,
     TaskFinished: State._task_finished,
     TaskFailed: State._task_failed,
+    TaskPaused: State._task_paused,
+    TaskResumed: State._task_resumed,
+    TaskRemoved: State._task_removed,
     PieceCached: State._piece_cached,
     DownloadStarted: State._download_started,
+    DownloadSeen: State._download_seen,
     DownloadFinished: State._download_finished,
     DownloadFailed: State._download_failed,
     DownloadWithdrawn: State._download_withdrawn,
+    DownloadForgotten: State._download_forgotten,
+    PiecesHeld: State._pieces_held,
     PieceAssigned: State._piece_assigned,
     PiecesOffered: State._pieces_offered,
     PieceFinished: State._piece_finished,
@@ -410,4 +545,9 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     LeaseOverdue: State._lease_overdue,
     LeaseExpired: State._lease_ended,
     LeaseReleased: State._lease_ended,
+    PreheatRegistered: State._preheat_registered,
+    PreheatStarted: State._preheat_started,
+    PreheatFinished: State._preheat_finished,
+    PreheatFailed: State._preheat_failed,
+    PreheatRemoved: State._preheat_removed,
 }

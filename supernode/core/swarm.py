@@ -36,6 +36,7 @@ class Swarm:
         "holders",
         "known",
         "piece_seconds",
+        "silent",
     )
 
     def __init__(self) -> None:
@@ -47,6 +48,8 @@ class Swarm:
         """Bitset of the pieces that peers hold."""
         self.free = 0
         """Bitset of the indexes whose peer has a free slot."""
+        self.silent = 0
+        """Bitset of the indexes whose peer was not heard of for long."""
         self._offering = 0
         self.piece_seconds = 3.0
         """How long a piece takes from its assignment to its report: a guess, then learned."""
@@ -67,6 +70,7 @@ class Swarm:
         """Give an index back; it holds none of ``have`` any longer."""
         self.withdraw(index, have)
         self.set_free(index, free=False)
+        self.set_silent(index, silent=False)
         self._free_indexes.append(index)
 
     def make_known(self, piece: int) -> None:
@@ -111,6 +115,13 @@ class Swarm:
             self.free |= 1 << index
         else:
             self.free &= ~(1 << index)
+
+    def set_silent(self, index: int, *, silent: bool) -> None:
+        """Note whether nothing was heard of the peer of ``index`` for long."""
+        if silent:
+            self.silent |= 1 << index
+        else:
+            self.silent &= ~(1 << index)
 
     @property
     def free_holders(self) -> int:

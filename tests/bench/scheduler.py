@@ -63,12 +63,11 @@ class World:
             self.task = self.do(
                 RegisterTask(spec=spec, client=client, peer=peer, path=f"/peer/file/{n}")
             )
-        self.do(StartFetch(task=self.task))
-        self.do(SizeTask(task=self.task, length=LENGTH))
+        fetch = self.do(StartFetch(task=self.task))
+        self.do(SizeTask(task=self.task, generation=fetch, length=LENGTH))
         for piece in range(PIECES):
-            self.do(
-                CachePiece(task=self.task, piece=piece, digest=PieceDigest(f"{piece:032x}:{9}"))
-            )
+            digest = PieceDigest(f"{piece:032x}:{9}")
+            self.do(CachePiece(task=self.task, generation=fetch, piece=piece, digest=digest))
 
     def do(self, command: Command[A]) -> A:
         self.now += 1e-4

@@ -6,19 +6,12 @@ of the file are cached.
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
 from supernode.core.commands import (
-    Assignment,
     CachePiece,
-    Command,
-    Expire,
-    FailFetch,
-    FinishFetch,
     PeerHolder,
     PieceResult,
     Pull,
@@ -27,17 +20,15 @@ from supernode.core.commands import (
     RegisterPeer,
     RegisterTask,
     RemovePeer,
-    Report,
     ReportPiece,
     Seed,
     SizeTask,
     StartFetch,
 )
-from supernode.core.errors import BadField, DomainError, Full, NotFound, TaskConflict, TaskEnded
+from supernode.core.errors import BadField, Full, NotFound, TaskConflict, TaskEnded
 from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
-    Event,
     LeaseExpired,
     LeaseOverdue,
     LeaseReleased,
@@ -61,164 +52,15 @@ from supernode.core.pieces import (
     MIB,
     PieceDigest,
     PieceNumber,
-    content_size,
     parse_piece_range,
-    piece_range,
 )
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Scheduler
-from supernode.core.tracker import Tracker
+from tests.world import SIZE, Client, World, number, report, status, swarm
 
-A = TypeVar("A")
-E = TypeVar("E", bound=Event)
-
-SIZE = 4 * MIB
 LEASE_SECONDS = SIZE / (64 * 1024) + 10
 SEEDS = range(20)
 """What is random must hold, or vary, over these."""
-
-
-@dataclass
-class World:
-    """A tracker driven by its commands alone."""
-
-    limits: Limits = field(default_factory=Limits)
-    seed: int = 0
-    now: float = 1000.0
-    events: list[Event] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.tracker = Tracker(self.limits)
-        self.chance = random.Random(self.seed)
-
-    def do(self, command: Command[A]) -> A:
-        answer, events = self.tracker.execute(command, now=self.now, chance=self.chance)
-        self.events += events
-        self.tracker.check()
-        return answer
-
-    def refused(self, command: Command[Any], error: type[DomainError]) -> None:
-        with pytest.raises(error):
-            self.do(command)
-        self.tracker.check()
-
-    def peer(self, name: str) -> PeerId:
-        return self.do(RegisterPeer(ip="10.0.0.1", port=15001, host_name=name, version="1"))
-
-    def client(
-        self, name: str, *, peer: bool = True, url: str = "http://o/x", path: str = ""
-    ) -> "Client":
-        """Register a download; its peer has the same name."""
-        task = self.do(
-            RegisterTask(
-                spec=TaskSpec(raw_url=url, task_url=url),
-                client=ClientId(name),
-                peer=self.peer(name) if peer else None,
-                path=path or f"/{name}",
-            )
-        )
-        return Client(self, task, ClientId(name))
-
-    def cache(self, task: TaskId, *pieces: int, total: int = 4) -> None:
-        """Fetch these of the task's ``total`` pieces from the origin."""
-        if self.tracker.task(task).status is CdnStatus.WAITING:
-            self.do(StartFetch(task=task))
-            self.do(SizeTask(task=task, length=total * content_size(SIZE)))
-        for piece in pieces:
-            self.do(CachePiece(task=task, piece=piece, digest=PieceDigest(f"{piece:032x}:{SIZE}")))
-
-    def finish(self, task: TaskId, total: int = 4) -> None:
-        length = total * content_size(SIZE)
-        self.do(FinishFetch(task=task, length=length, md5="1" * 32, sha256="2" * 64))
-
-    def pass_time(self, seconds: float) -> None:
-        self.now += seconds
-        self.do(Expire())
-
-    def last(self, kind: type[E]) -> E:
-        return next(event for event in reversed(self.events) if isinstance(event, kind))
-
-    def count(self, kind: type[Event]) -> int:
-        return sum(isinstance(event, kind) for event in self.events)
-
-
-@dataclass
-class Client:
-    """One download, as its client sees it."""
-
-    world: World
-    task: TaskId
-    name: ClientId
-
-    def pull(
-        self,
-        count: int = 1,
-        *reports: Report,
-        status: PullStatus = PullStatus.RUNNING,
-        result: PieceResult | None = None,
-        retry: bool = False,
-    ) -> Pulled:
-        return self.world.do(
-            Pull(
-                task=self.task,
-                client=self.name,
-                count=count,
-                reports=reports,
-                status=status,
-                result=result,
-                retry=retry,
-            )
-        )
-
-    def take(self, count: int = 1) -> list[tuple[int, str]]:
-        """Pull; return pieces with their holders' names ("seed": the supernode)."""
-        return [(number(a), holder(a)) for a in self.pull(count).assignments]
-
-    def say(self, piece: int, result: PieceResult, holder: str | Seed | None = None) -> "Client":
-        command = ReportPiece(
-            task=self.task, client=self.name, report=report(piece, result, holder)
-        )
-        self.world.do(command)
-        return self
-
-    def has(self, *pieces: int) -> "Client":
-        for piece in pieces:
-            self.say(piece, PieceResult.SUCCESS)
-        return self
-
-    @property
-    def download(self) -> Download:
-        return self.world.tracker.task(self.task).downloads[self.name]
-
-
-def status(client: Client) -> DownloadStatus:
-    return client.download.status
-
-
-def report(piece: int, result: PieceResult, holder: str | Seed | None = None) -> Report:
-    return Report(
-        field="pieceRange", piece_range=piece_range(piece, SIZE), holder=holder, result=result
-    )
-
-
-def number(assignment: Assignment) -> int:
-    return parse_piece_range(assignment.piece_range, SIZE)
-
-
-def holder(assignment: Assignment) -> str:
-    if isinstance(assignment.holder, PeerHolder):
-        return assignment.holder.peer.partition("-")[0]
-    return "seed"
-
-
-def swarm(
-    *names: str, cached: int = 4, seed: int = 0, **limits: float
-) -> tuple[World, list[Client]]:
-    """Return a world with these clients of one task, ``cached`` of whose pieces are there."""
-    world = World(Limits(**limits), seed)  # type: ignore[arg-type]
-    clients = [world.client(name) for name in names]
-    world.cache(clients[0].task, *range(cached), total=max(4, cached))
-    return world, clients
 
 
 # which piece
@@ -593,10 +435,12 @@ def test_a_lease_lasts_as_long_as_the_slowest_transfer_and_some_grace(
 ) -> None:
     world = World(limits)
     a = world.client("a")
-    world.do(StartFetch(task=a.task))
-    size = world.do(SizeTask(task=a.task, length={4: 1, 5: 300 * MIB, 15: 2000 * MIB}[mib]))
+    fetch = world.do(StartFetch(task=a.task))
+    length = {4: 1, 5: 300 * MIB, 15: 2000 * MIB}[mib]
+    size = world.do(SizeTask(task=a.task, generation=fetch, length=length))
     assert size == mib * MIB
-    world.do(CachePiece(task=a.task, piece=0, digest=PieceDigest("0" * 32 + ":9")))
+    digest = PieceDigest("0" * 32 + ":9")
+    world.do(CachePiece(task=a.task, generation=fetch, piece=0, digest=digest))
     a.pull()
     assert world.last(PieceAssigned).deadline == world.now + seconds
 
@@ -881,7 +725,7 @@ def test_a_failed_task_tells_every_client_why() -> None:
     world, (a, b) = swarm("a", "b")
     a.has(0)
     b.take(2)
-    world.do(FailFetch(task=a.task, reason=Reason.ORIGIN_STALLED, detail="o: 5 bytes"))
+    world.fail(a.task, Reason.ORIGIN_STALLED, "o: 5 bytes")
     for client in (a, b):
         assert status(client) is DownloadStatus.FAILED
         with pytest.raises(TaskEnded) as ended:
@@ -895,7 +739,7 @@ def test_a_failed_task_tells_every_client_why() -> None:
 def test_a_failed_task_can_be_asked_for_again() -> None:
     world, (a, _) = swarm("a", "b")
     a.has(0)
-    world.do(FailFetch(task=a.task, reason=Reason.DISK_FULL, detail=""))
+    world.fail(a.task, Reason.DISK_FULL)
     assert world.tracker.task(a.task).status is CdnStatus.FAILED
     again = world.client("b")
     assert world.tracker.next_to_fetch() == again.task == a.task
@@ -930,14 +774,6 @@ def test_a_download_goes_on_after_its_peer_left() -> None:
     assert [source for _, source in b.take(2)] == ["seed", "seed"]
 
 
-def test_a_finished_download_goes_with_its_peer() -> None:
-    world, (a,) = swarm("a", cached=4)
-    world.finish(a.task)
-    a.has(0, 1, 2, 3)
-    world.do(RemovePeer(peer=PeerId("a-10.0.0.1-15001")))
-    world.refused(Pull(task=a.task, client=a.name), NotFound)
-
-
 def test_a_peer_that_comes_back_is_the_same_and_holds_nothing() -> None:
     world, (a, b) = swarm("a", "b", cached=1)
     a.has(0)
@@ -969,6 +805,7 @@ def test_the_choice_is_what_a_naive_search_would_allow() -> None:
         chance = random.Random(seed)
         names = [f"c{n}" for n in range(30)]
         limits = {"peer_slots": 2, "seed_slots": 4, "seed_repeats": seed, "avoid_peer": 5.0}
+        limits |= {"peer_ttl": 1e9, "silent_after": 1e9}
         world, clients = swarm(*names, cached=12, seed=seed, **limits)
         for _ in range(500):
             client = chance.choice(clients)

@@ -24,23 +24,32 @@ from hypothesis.stateful import (
 )
 
 from supernode.core.commands import (
+    AdoptTask,
     CachePiece,
     Command,
+    CreatePreheat,
+    EndPreheat,
     Expire,
     FailFetch,
     FinishFetch,
+    HoldTask,
+    PauseTask,
     PieceResult,
     Pull,
     PullStatus,
     RegisterPeer,
     RegisterTask,
     RemovePeer,
+    RemovePreheat,
+    RemoveTask,
     Report,
     ReportPiece,
     Seed,
     SeedHolder,
+    SeePeer,
     SizeTask,
     StartFetch,
+    StartPreheat,
 )
 from supernode.core.errors import BadField, DomainError
 from supernode.core.events import (
@@ -51,7 +60,7 @@ from supernode.core.events import (
     PieceFailed,
     PieceFinished,
 )
-from supernode.core.identity import ClientId, PeerId, TaskId
+from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId, task_id
 from supernode.core.model import CdnStatus, DownloadStatus, Limits, TaskSpec
 from supernode.core.pieces import PieceDigest, content_size, piece_range
 from supernode.core.reasons import Reason
@@ -73,9 +82,17 @@ def fingerprint(state: State) -> tuple[object, ...]:
         del values["swarm"]
         tasks.append((values, [copy.copy(getattr(task.swarm, s)) for s in Swarm.__slots__]))
     return (
-        {peer.id: dataclasses.asdict(peer) for peer in state.peers.values()},
+        [dataclasses.asdict(peer) for peer in state.peers.values()],
         tasks,
         list(state.waiting),
+        list(state.failed),
+        list(state.gone.items()),
+        list(state.heard),
+        [dataclasses.asdict(preheat) for preheat in state.preheats.values()],
+        list(state.preheats_ended),
+        dict(state.preheats_of),
+        state.downloads,
+        state.next_generation,
         {lease.id: dataclasses.asdict(lease) for lease in state.leases.values()},
         state.next_lease,
         list(state.deadlines),
@@ -87,6 +104,7 @@ class Machine(RuleBasedStateMachine):
 
     peers = Bundle("peers")
     clients = Bundle("clients")
+    preheats = Bundle("preheats")
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,6 +135,7 @@ class Machine(RuleBasedStateMachine):
         task = self.replayed.tasks[event.task]
         download = task.downloads[event.client]
         assert not download.have >> event.piece & 1, "assigned what the client has"
+        assert not task.paused, "handed out while paused"
         free_holders = [
             other.client
             for other in task.downloads.values()
@@ -132,6 +151,13 @@ class Machine(RuleBasedStateMachine):
             assert task.slots_used < LIMITS.seed_slots
         else:
             assert event.holder in free_holders
+            silent = {
+                other.client
+                for other in task.downloads.values()
+                if other.peer is not None and self.replayed.peers[other.peer].silent
+            }
+            if event.holder in silent:
+                assert set(free_holders) <= silent, "a silent peer was asked before another"
 
     def follow(self, event: Event) -> None:
         """Count how each lease ends."""
@@ -153,11 +179,11 @@ class Machine(RuleBasedStateMachine):
             client = ClientId(name)
             task = self.do(RegisterTask(spec=spec, client=client, peer=peer, path="/p"))
             clients.append((task, client))
-        self.do(StartFetch(task=task))
-        self.do(SizeTask(task=task, length=LENGTH))
+        fetch = self.do(StartFetch(task=task))
+        self.do(SizeTask(task=task, generation=fetch, length=LENGTH))
         for piece in range(4):
             digest = PieceDigest(f"{piece:032x}:9")
-            self.do(CachePiece(task=task, piece=piece, digest=digest))
+            self.do(CachePiece(task=task, generation=fetch, piece=piece, digest=digest))
         return multiple(*clients)
 
     def register_peer_at(self, host: str) -> PeerId:
@@ -267,36 +293,97 @@ class Machine(RuleBasedStateMachine):
         if task := self.tracker.next_to_fetch():
             self.do(StartFetch(task=task))
 
-    def running(self) -> list[TaskId]:
-        return list(self.tracker.tasks_in(CdnStatus.RUNNING))
+    def running(self) -> list[tuple[TaskId, int]]:
+        tasks = self.tracker.tasks_in(CdnStatus.RUNNING)
+        return [(task, self.tracker.task(task).generation) for task in tasks]
 
     @rule(known=st.booleans())
     def size(self, known: bool) -> None:
-        for task in self.running():
-            self.do(SizeTask(task=task, length=LENGTH if known else None))
+        for task, fetch in self.running():
+            self.do(SizeTask(task=task, generation=fetch, length=LENGTH if known else None))
 
     @rule(piece=st.integers(0, PIECES - 1))
     def cache(self, piece: int) -> None:
-        for task in self.running():
+        for task, fetch in self.running():
             if self.tracker.task(task).piece_size and piece not in self.tracker.task(task).digests:
                 digest = PieceDigest(f"{piece:032x}:9")
-                self.do(CachePiece(task=task, piece=piece, digest=digest))
+                self.do(CachePiece(task=task, generation=fetch, piece=piece, digest=digest))
 
     @rule()
     def finish(self) -> None:
-        for task in self.running():
+        for task, fetch in self.running():
             if len(self.tracker.task(task).digests) == PIECES:
-                self.do(FinishFetch(task=task, length=LENGTH, md5="1" * 32, sha256="2" * 64))
+                self.do(
+                    FinishFetch(
+                        task=task, generation=fetch, length=LENGTH, md5="1" * 32, sha256="2" * 64
+                    )
+                )
 
     @rule(reason=st.sampled_from([Reason.ORIGIN_STATUS, Reason.DISK_FULL]))
     def fail(self, reason: Reason) -> None:
         """Rarely, for it ends everything."""
         if self.chance.random() < 0.9:
             return
-        for task in self.running()[:1]:
-            self.do(FailFetch(task=task, reason=reason, detail="x"))
+        for task, fetch in self.running()[:1]:
+            self.do(FailFetch(task=task, generation=fetch, reason=reason, detail="x"))
 
-    @rule(seconds=st.sampled_from([0.1, 11.0, 80.0]))
+    @rule()
+    def a_late_word_of_an_old_fetch(self) -> None:
+        for task, fetch in self.running():
+            self.do(FailFetch(task=task, generation=fetch - 1, reason=Reason.INTERNAL, detail=""))
+            assert self.tracker.task(task).status is CdnStatus.RUNNING
+
+    @rule()
+    def adopt(self) -> None:
+        url = "http://o/y"
+        spec = TaskSpec(raw_url=url, task_url=url)
+        self.do(
+            AdoptTask(
+                task=task_id(url), spec=spec, length=LENGTH, piece_size=PIECE_SIZE, last_used=5.0
+            )
+        )
+
+    @rule(peer=peers)
+    def see_peer(self, peer: PeerId) -> None:
+        self.do(SeePeer(peer=peer))
+
+    @rule(who=clients, peer=peers, path=st.sampled_from(["", "/p", "/q"]))
+    def hold(self, who: tuple[TaskId, ClientId] | None, peer: PeerId, path: str) -> None:
+        if who is not None:
+            self.do(HoldTask(task=who[0], peer=peer, path=path))
+
+    @rule(who=clients, paused=st.booleans())
+    def pause(self, who: tuple[TaskId, ClientId] | None, paused: bool) -> None:
+        if who is not None:
+            self.do(PauseTask(task=who[0], paused=paused))
+
+    @rule(who=clients)
+    def remove_task(self, who: tuple[TaskId, ClientId] | None) -> None:
+        """Rarely, for it ends everything."""
+        if who is not None and self.chance.random() < 0.1:
+            self.do(RemoveTask(task=who[0], reason=Reason.TASK_DELETED))
+
+    @rule(target=preheats, url=st.sampled_from(["http://o/x", "http://o/z"]))
+    def create_preheat(self, url: str) -> PreheatId | None:
+        answer = self.do(CreatePreheat(spec=TaskSpec(raw_url=url, task_url=url)))
+        return PreheatId(answer) if answer else None
+
+    @rule(preheat=preheats)
+    def start_preheat(self, preheat: PreheatId | None) -> None:
+        if preheat is not None:
+            self.do(StartPreheat(preheat=preheat))
+
+    @rule(preheat=preheats, reason=st.none() | st.just(Reason.ORIGIN_STATUS))
+    def end_preheat(self, preheat: PreheatId | None, reason: Reason | None) -> None:
+        if preheat is not None:
+            self.do(EndPreheat(preheat=preheat, reason=reason))
+
+    @rule(preheat=consumes(preheats))
+    def remove_preheat(self, preheat: PreheatId | None) -> None:
+        if preheat is not None:
+            self.do(RemovePreheat(preheat=preheat))
+
+    @rule(seconds=st.sampled_from([0.1, 11.0, 80.0, 200.0, 400.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         self.do(Expire())
@@ -340,12 +427,13 @@ def test_a_wrong_report_in_a_list_changes_nothing() -> None:
     task, _ = tracker.execute(
         RegisterTask(spec=spec, client=ClientId("c"), peer=None, path="/p"), now=0, chance=chance
     )
-    fetch: list[Command[Any]] = [
-        StartFetch(task=task),
-        SizeTask(task=task, length=LENGTH),
-        CachePiece(task=task, piece=0, digest=PieceDigest("0" * 32 + ":9")),
+    fetch, _ = tracker.execute(StartFetch(task=task), now=0, chance=chance)
+    digest = PieceDigest("0" * 32 + ":9")
+    commands: list[Command[Any]] = [
+        SizeTask(task=task, generation=fetch, length=LENGTH),
+        CachePiece(task=task, generation=fetch, piece=0, digest=digest),
     ]
-    for command in fetch:
+    for command in commands:
         tracker.execute(command, now=0, chance=chance)
     before = fingerprint(tracker._state)
     good, bad = (

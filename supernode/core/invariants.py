@@ -1,0 +1,117 @@
+"""What must always hold of a state: everything that it keeps twice, for speed, agrees."""
+
+from supernode.core.errors import InvariantError
+from supernode.core.model import CdnStatus, DownloadStatus, Limits, Peer, Task
+from supernode.core.pieces import PieceNumber
+from supernode.core.state import State
+from supernode.core.swarm import bits
+
+_FAILED = (CdnStatus.FAILED, CdnStatus.SOURCE_ERROR)
+
+
+def check(state: State) -> None:
+    """Verify all of it; O(everything).
+
+    Raises:
+        InvariantError: something does not hold.
+    """
+    _check_leases(state)
+    _check_peers(state)
+    _check_downloads(state)
+    _check_preheats(state)
+    failed = {task.id for task in state.tasks.values() if task.status in _FAILED}
+    _must(set(state.failed) == failed, "failed tasks")
+    for task in state.tasks.values():
+        waits = task.status is CdnStatus.WAITING
+        _must((task.id in state.waiting) == waits, "waiting tasks")
+        _check_task(state, task)
+
+
+def _check_leases(state: State) -> None:
+    for lease in state.leases.values():
+        download = state.tasks[lease.task].downloads[lease.client]
+        _must(download.leases[lease.piece] is lease, "lease of client")
+    served: set[int] = set()
+    holders: list[Peer | Task] = [*state.peers.values(), *state.tasks.values()]
+    for holder in holders:
+        _must(not served & holder.serving, "a lease has one holder")
+        served |= holder.serving
+        used = sum(not state.leases[lease].overdue for lease in holder.serving)
+        _must(holder.slots_used == used, "slots in use")
+    _must(served == set(state.leases), "every lease has a holder")
+
+
+def _check_peers(state: State) -> None:
+    for peer in state.peers.values():
+        _must(0 <= peer.slots_used <= state.limits.peer_slots, "slots of a peer")
+        _must(len(peer.serving) <= 2 * state.limits.peer_slots, "leases on a peer")
+    moments = [peer.last_seen for peer in state.peers.values()]
+    _must(moments == sorted(moments), "peers in the order of their calls")
+
+
+def _check_downloads(state: State) -> None:
+    known = sum(len(task.downloads) for task in state.tasks.values())
+    _must(state.downloads == known, "number of downloads")
+    for task in state.tasks.values():
+        statuses = [download.status for download in task.downloads.values()]
+        _must(task.running == statuses.count(DownloadStatus.RUNNING), "running downloads")
+        for download in task.downloads.values():
+            runs = download.status is DownloadStatus.RUNNING
+            heard = state.heard.get((task.id, download.client))
+            _must(heard is (download if runs or download.peer is None else None), "heard of")
+    moments = [download.last_seen for download in state.heard.values()]
+    _must(moments == sorted(moments), "downloads in the order of their calls")
+
+
+def _check_preheats(state: State) -> None:
+    for preheat in state.preheats.values():
+        ended = preheat.finished is not None
+        _must((preheat.id in state.preheats_ended) == ended, "preheats that have ended")
+        _must((state.preheats_of.get(preheat.task) == preheat.id) != ended, "preheats of tasks")
+
+
+def _check_task(state: State, task: Task) -> None:
+    limits, swarm = state.limits, task.swarm
+    _must(0 <= task.slots_used <= limits.seed_slots, "slots of the seed")
+    _must(len(task.serving) <= 2 * limits.seed_slots, "leases on the seed")
+    _must(set(bits(swarm.known)) == set(task.digests), "known pieces have digests")
+    copies = dict.fromkeys(task.digests, 0)
+    holders = dict.fromkeys(task.digests, 0)
+    free = silent = 0
+    for download in task.downloads.values():
+        _must(download.leased == sum(1 << p for p in download.leases), "leased pieces")
+        _must(not download.have & download.leased, "no piece is fetched twice")
+        _must(len(download.leases) <= limits.client_leases, "leases of a client")
+        if download.status is DownloadStatus.SUCCESS and download.index >= 0:
+            _must(download.have == swarm.known, "a finished client has every piece")
+        if download.index >= 0:
+            _must(task.by_index[download.index] is download, "index")
+        if download.peer is None:
+            continue
+        peer = state.peers[download.peer]
+        _must((task.id, download.client) in peer.downloads, "downloads of a peer")
+        if _is_free(peer, limits):
+            free |= 1 << download.index
+        if peer.silent:
+            silent |= 1 << download.index
+        for piece in map(PieceNumber, bits(download.have)):
+            holders[piece] |= 1 << download.index
+            copies[piece] += 1
+        for piece, lease in download.leases.items():
+            copies[piece] += not lease.overdue
+    _must(free == swarm.free, "free peers")
+    _must(silent == swarm.silent, "silent peers")
+    for piece in task.digests:
+        _must(swarm.holders[piece] == holders[piece], f"holders of piece {piece}")
+        _must(swarm.held >> piece & 1 == bool(holders[piece]), f"whether {piece} is held")
+        _must(swarm.copies(piece) == copies[piece], f"copies of piece {piece}")
+
+
+def _is_free(peer: Peer, limits: Limits) -> bool:
+    slots = limits.peer_slots
+    return peer.slots_used < slots and len(peer.serving) < 2 * slots
+
+
+def _must(holds: bool, what: str) -> None:
+    if not holds:
+        raise InvariantError(what)

@@ -1,0 +1,117 @@
+"""The fetch from the origin, from its start to its end."""
+
+from supernode.core.commands import (
+    AdoptTask,
+    CachePiece,
+    FailFetch,
+    FinishFetch,
+    SizeTask,
+    StartFetch,
+)
+from supernode.core.errors import TaskConflict
+from supernode.core.events import (
+    PieceCached,
+    TaskFailed,
+    TaskFinished,
+    TaskSized,
+    TaskStarted,
+)
+from supernode.core.identity import TaskId
+from supernode.core.model import CdnStatus, DownloadStatus, Task
+from supernode.core.pieces import PieceNumber, piece_size_for
+from supernode.core.reasons import Reason
+from supernode.core.transitions.pulls import finish_if_complete
+from supernode.core.transitions.step import FAILED, Step, leases_of
+
+
+def start_fetch(step: Step, command: StartFetch) -> int:
+    """Let the fetch of a waiting task begin. Raises NotFound, TaskConflict."""
+    task = step.task(command.task)
+    if task.status is not CdnStatus.WAITING:
+        raise TaskConflict(f"task {task.id} is {task.status}, not WAITING")
+    step.emit(TaskStarted(at=step.now, task=task.id))
+    return task.generation
+
+
+def adopt_task(step: Step, command: AdoptTask) -> int:
+    """Make a file known that is on disk. Raises TaskConflict, Full."""
+    task = step.state.tasks.get(command.task)
+    if task is not None and task.status not in FAILED:
+        raise TaskConflict(f"task {task.id} is {task.status} already")
+    step.check_room_for_task(task)
+    step.have_fetched(command.task, command.spec, command.last_used)
+    step.emit(TaskStarted(at=step.now, task=command.task))
+    step.emit(
+        TaskSized(
+            at=step.now,
+            task=command.task,
+            length=command.length,
+            piece_size=command.piece_size,
+        )
+    )
+    return step.task(command.task).generation
+
+
+def size_task(step: Step, command: SizeTask) -> int:
+    """Note how long the file is; return its piece size. Raises NotFound, TaskConflict."""
+    task = _fetched(step, command.task, command.generation)
+    size = task.piece_size or piece_size_for(command.length)
+    step.emit(TaskSized(at=step.now, task=task.id, length=command.length, piece_size=size))
+    return size
+
+
+def cache_piece(step: Step, command: CachePiece) -> None:
+    """Let a piece be handed out. Raises NotFound, TaskConflict."""
+    task = _fetched(step, command.task, command.generation)
+    step.emit(
+        PieceCached(
+            at=step.now,
+            task=task.id,
+            piece=PieceNumber(command.piece),
+            digest=command.digest,
+        )
+    )
+
+
+def finish_fetch(step: Step, command: FinishFetch) -> bool:
+    """Judge the whole file; return whether it is right. Raises NotFound, TaskConflict."""
+    task = _fetched(step, command.task, command.generation)
+    wanted = task.spec.md5.strip().lower()
+    if wanted and wanted != command.md5:
+        _fail(step, task, Reason.DIGEST_MISMATCH, f"md5 is {command.md5}, not {wanted}")
+        return False
+    step.emit(
+        TaskFinished(
+            at=step.now,
+            task=task.id,
+            length=command.length,
+            md5=command.md5,
+            sha256=command.sha256,
+        )
+    )
+    for download in list(task.downloads.values()):
+        if download.status is DownloadStatus.RUNNING:
+            finish_if_complete(step, task, download)
+    return True
+
+
+def fail_fetch(step: Step, command: FailFetch) -> None:
+    """End a task without its file. Raises NotFound, TaskConflict."""
+    task = _fetched(step, command.task, command.generation)
+    _fail(step, task, command.reason, command.detail)
+
+
+def _fail(step: Step, task: Task, reason: Reason, detail: str) -> None:
+    status = CdnStatus.SOURCE_ERROR if reason.is_origins_fault else CdnStatus.FAILED
+    for download in task.downloads.values():
+        step.release(leases_of(download), Reason.TASK_FAILED)
+    step.emit(TaskFailed(at=step.now, task=task.id, status=status, reason=reason, detail=detail))
+
+
+def _fetched(step: Step, identity: TaskId, generation: int) -> Task:
+    task = step.task(identity)
+    if task.generation != generation:
+        raise TaskConflict(f"task {task.id} is another one by now")
+    if task.status is not CdnStatus.RUNNING:
+        raise TaskConflict(f"task {task.id} is {task.status}, not RUNNING")
+    return task

@@ -1,0 +1,116 @@
+"""Clients ask for files; peers offer whole ones; operators pause and remove them."""
+
+from supernode.core.commands import HoldTask, PauseTask, RegisterTask, RemoveTask
+from supernode.core.errors import BadField, Full, TaskConflict
+from supernode.core.events import (
+    DownloadFinished,
+    DownloadStarted,
+    PiecesHeld,
+    TaskPaused,
+    TaskRemoved,
+    TaskResumed,
+)
+from supernode.core.identity import ClientId, TaskId
+from supernode.core.model import CdnStatus, Download, DownloadStatus, Peer, Task
+from supernode.core.reasons import Reason
+from supernode.core.transitions.step import FAILED, Step, leases_of
+
+
+def register_task(step: Step, command: RegisterTask) -> TaskId:
+    """Begin a client's download, and the fetch of the file unless it is under way or done.
+
+    Raises:
+        NotFound: the peer.
+        TaskConflict: see :meth:`Step.identify`.
+        Full: one task or one download too many.
+    """
+    identity, task = step.identify(command.spec)
+    if command.peer is not None:
+        step.peer(command.peer)
+    step.check_room_for_task(task)
+    _check_room_for_download(step, task, command.client)
+    if task is None or task.status in FAILED:
+        step.have_fetched(identity, command.spec, step.now)
+    elif before := task.downloads.get(command.client):
+        step.release_around(before, Reason.CLIENT_RESTARTED)
+    step.emit(
+        DownloadStarted(
+            at=step.now,
+            task=identity,
+            client=command.client,
+            peer=command.peer,
+            path=command.path,
+        )
+    )
+    return identity
+
+
+def _check_room_for_download(step: Step, task: Task | None, client: ClientId) -> None:
+    is_new = task is None or client not in task.downloads
+    if is_new and step.state.downloads >= step.state.limits.most_downloads:
+        raise Full("downloads")
+
+
+def hold_task(step: Step, command: HoldTask) -> None:
+    """Let a peer be a holder of the whole file.
+
+    Raises:
+        NotFound: the task or the peer.
+        TaskConflict: the supernode itself does not have, and so not know, the whole file.
+        BadField: ``path``, if nobody has said where the peer serves the file.
+        Full: one download too many.
+    """
+    task, peer = step.task(command.task), step.peer(command.peer)
+    if task.status is not CdnStatus.SUCCESS:
+        raise TaskConflict(
+            f"task {task.id} is {task.status}, not SUCCESS: its pieces are not known"
+        )
+    download = _download_of(task, peer, command.path) or _begin(step, task, peer, command.path)
+    step.release(leases_of(download), Reason.CLIENT_HAS_IT)
+    if download.have != task.swarm.known:
+        step.emit(
+            PiecesHeld(at=step.now, task=task.id, client=download.client, pieces=task.swarm.known)
+        )
+    if download.status is DownloadStatus.RUNNING:
+        step.emit(DownloadFinished(at=step.now, task=task.id, client=download.client))
+
+
+def _download_of(task: Task, peer: Peer, path: str) -> Download | None:
+    """Return a download by which the peer offers the file, under the path if one is given."""
+    for task_id, client in sorted(peer.downloads):
+        if task_id == task.id and path in ("", task.downloads[client].path):
+            return task.downloads[client]
+    return None
+
+
+def _begin(step: Step, task: Task, peer: Peer, path: str) -> Download:
+    """Return a new download of the peer's own, named after it."""
+    path = path or task.spec.path
+    if not path:
+        raise BadField("path", "is required: the peer has not said where it serves this file")
+    client = ClientId(peer.id)
+    _check_room_for_download(step, task, client)
+    if before := task.downloads.get(client):
+        step.release_around(before, Reason.CLIENT_RESTARTED)
+    step.emit(DownloadStarted(at=step.now, task=task.id, client=client, peer=peer.id, path=path))
+    return task.downloads[client]
+
+
+def pause_task(step: Step, command: PauseTask) -> None:
+    """Hand out nothing, or do so again. Raises NotFound."""
+    task = step.task(command.task)
+    if task.paused is not command.paused:
+        change = TaskPaused if command.paused else TaskResumed
+        step.emit(change(at=step.now, task=task.id))
+
+
+def remove_task(step: Step, command: RemoveTask) -> None:
+    """Forget a task. Raises NotFound."""
+    forget_task(step, step.task(command.task), command.reason)
+
+
+def forget_task(step: Step, task: Task, reason: Reason) -> None:
+    """End everything around a task, then forget it."""
+    for download in task.downloads.values():
+        step.release(leases_of(download), reason)
+    step.emit(TaskRemoved(at=step.now, task=task.id, reason=reason))

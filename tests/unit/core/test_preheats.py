@@ -1,0 +1,114 @@
+"""Preheats as the core knows them: one test a rule."""
+
+import pytest
+
+from supernode.core.commands import (
+    CreatePreheat,
+    EndPreheat,
+    RemovePreheat,
+    StartPreheat,
+)
+from supernode.core.errors import Full, NotFound, PreheatEnded
+from supernode.core.events import TaskRemoved
+from supernode.core.identity import PreheatId
+from supernode.core.model import CdnStatus, Limits, PreheatStatus, TaskSpec
+from supernode.core.reasons import Reason
+from tests.world import World
+
+SPEC = TaskSpec(raw_url="http://o/x", task_url="http://o/x")
+
+
+def create(world: World, url: str = "http://o/x") -> PreheatId:
+    return world.do(CreatePreheat(spec=TaskSpec(raw_url=url, task_url=url)))
+
+
+def status(world: World, preheat: PreheatId) -> PreheatStatus:
+    return world.tracker.preheat(preheat).status
+
+
+def test_a_preheat_has_its_file_fetched_without_a_client() -> None:
+    world = World()
+    preheat = create(world)
+    assert status(world, preheat) is PreheatStatus.WAITING
+    assert world.tracker.next_to_fetch() is None
+    world.do(StartPreheat(preheat=preheat))
+    assert status(world, preheat) is PreheatStatus.RUNNING
+    assert world.tracker.next_to_fetch() == world.tracker.preheat(preheat).task
+
+
+def test_who_asks_while_one_runs_joins_it() -> None:
+    world = World()
+    preheat = create(world)
+    assert create(world) == preheat
+    assert create(world, "http://o/y") != preheat
+    world.do(StartPreheat(preheat=preheat))
+    world.do(EndPreheat(preheat=preheat))
+    assert create(world) != preheat
+
+
+def test_a_client_joins_the_fetch_of_a_preheat() -> None:
+    world = World()
+    preheat = create(world)
+    world.do(StartPreheat(preheat=preheat))
+    assert world.client("a").task == world.tracker.preheat(preheat).task
+
+
+def test_an_ended_preheat_is_remembered_for_a_day() -> None:
+    world = World()
+    preheat = create(world)
+    world.do(StartPreheat(preheat=preheat))
+    world.now += 60
+    world.do(EndPreheat(preheat=preheat, reason=Reason.ORIGIN_DNS, detail="o"))
+    ended = world.tracker.preheat(preheat)
+    assert (ended.status, ended.reason, ended.detail) == (
+        PreheatStatus.FAILED,
+        Reason.ORIGIN_DNS,
+        "o",
+    )
+    assert ended.finished == ended.created + 60
+    world.refused(EndPreheat(preheat=preheat), PreheatEnded)
+    world.pass_time(86_399)
+    assert status(world, preheat) is PreheatStatus.FAILED
+    world.pass_time(1)
+    with pytest.raises(NotFound):
+        world.tracker.preheat(preheat)
+
+
+def test_one_that_has_not_ended_is_never_forgotten() -> None:
+    world = World()
+    preheat = create(world)
+    world.pass_time(1e9)
+    assert status(world, preheat) is PreheatStatus.WAITING
+
+
+def test_removing_a_preheat_ends_a_fetch_that_nobody_else_waits_for() -> None:
+    world = World()
+    preheat = create(world)
+    world.do(StartPreheat(preheat=preheat))
+    world.do(RemovePreheat(preheat=preheat))
+    assert world.last(TaskRemoved).reason is Reason.PREHEAT_DELETED
+    world.refused(RemovePreheat(preheat=preheat), NotFound)
+
+
+def test_removing_a_preheat_leaves_the_fetch_to_a_client_that_waits_for_it() -> None:
+    world = World()
+    preheat = create(world)
+    world.do(StartPreheat(preheat=preheat))
+    a = world.client("a")
+    world.do(RemovePreheat(preheat=preheat))
+    assert world.tracker.task(a.task).status is CdnStatus.WAITING
+
+
+def test_removing_a_preheat_that_waits_touches_no_fetch_of_others() -> None:
+    world = World()
+    a = world.client("a")
+    preheat = create(world)
+    world.do(RemovePreheat(preheat=preheat))
+    assert world.tracker.task(a.task)
+
+
+def test_there_is_a_bound() -> None:
+    world = World(Limits(most_preheats=1))
+    create(world)
+    assert create(world), "joining needs no room"
+    world.refused(CreatePreheat(spec=TaskSpec(raw_url="http://o/y", task_url="http://o/y")), Full)

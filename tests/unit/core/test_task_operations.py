@@ -1,0 +1,215 @@
+"""What operators and peers can do to a task as a whole: one test a rule."""
+
+import pytest
+
+from supernode.core.commands import (
+    AdoptTask,
+    FailFetch,
+    HoldTask,
+    PauseTask,
+    RegisterTask,
+    RemoveTask,
+    StartFetch,
+)
+from supernode.core.errors import BadField, NotFound, TaskConflict
+from supernode.core.events import TaskPaused, TaskResumed
+from supernode.core.identity import ClientId, PeerId, TaskId, task_id
+from supernode.core.model import CdnStatus, DownloadStatus, TaskSpec
+from supernode.core.pieces import content_size
+from supernode.core.reasons import Reason
+from tests.world import SIZE, World, status, swarm
+
+URL = "http://o/x"
+
+
+def spec(**fields: object) -> TaskSpec:
+    return TaskSpec(raw_url=URL, task_url=URL, **fields)  # type: ignore[arg-type]
+
+
+def ask(world: World, asked: TaskSpec, client: str = "z") -> TaskId:
+    return world.do(RegisterTask(spec=asked, client=ClientId(client), peer=None, path=""))
+
+
+# removing
+
+
+def test_a_removed_task_is_gone_with_its_downloads_and_says_why() -> None:
+    world, (a, b) = swarm("a", "b")
+    a.has(0)
+    b.take(2)
+    world.do(RemoveTask(task=a.task, reason=Reason.TASK_DELETED))
+    with pytest.raises(NotFound) as gone:
+        b.pull()
+    assert gone.value.reason is Reason.TASK_DELETED
+    assert "operator" in str(gone.value)
+    assert not world.tracker.peer(PeerId("b-10.0.0.1-15001")).downloads
+
+
+def test_a_removed_task_can_be_asked_for_again() -> None:
+    world, (a,) = swarm("a")
+    world.do(RemoveTask(task=a.task, reason=Reason.TASK_DELETED))
+    assert ask(world, spec()) == a.task
+    assert world.tracker.next_to_fetch() == a.task
+
+
+def test_what_the_fetch_of_a_removed_task_says_does_not_reach_its_successor() -> None:
+    world, (a,) = swarm("a")
+    before = world.fetch(a.task)
+    world.do(RemoveTask(task=a.task, reason=Reason.TASK_DELETED))
+    ask(world, spec())
+    world.do(StartFetch(task=a.task))
+    late = FailFetch(task=a.task, generation=before, reason=Reason.ORIGIN_BROKEN, detail="")
+    world.refused(late, TaskConflict)
+    assert world.tracker.task(a.task).status is CdnStatus.RUNNING
+
+
+def test_an_unknown_task_cannot_be_removed() -> None:
+    world = World()
+    world.refused(RemoveTask(task=TaskId("0" * 64), reason=Reason.TASK_DELETED), NotFound)
+
+
+def test_idle_tasks_come_least_recently_used_first_and_none_in_use() -> None:
+    world = World()
+    names = ["http://o/1", "http://o/2", "http://o/3"]
+    first, second, third = (world.client(url[-1], url=url) for url in names)
+    for client in (first, second, third):
+        world.now += 1
+        world.cache(client.task, 0, 1, 2, 3)
+        world.finish(client.task)
+        client.has(0, 1, 2, 3)
+    assert [t.id for t in world.tracker.idle_tasks()] == [first.task, second.task, third.task]
+    again = world.client("again", url="http://o/1")
+    assert [t.id for t in world.tracker.idle_tasks()] == [second.task, third.task]
+    again.has(0, 1, 2, 3)
+    assert [t.id for t in world.tracker.idle_tasks()] == [second.task, third.task, first.task]
+
+
+# pausing
+
+
+def test_a_paused_task_hands_out_nothing_until_it_is_resumed() -> None:
+    world, (a,) = swarm("a")
+    world.do(PauseTask(task=a.task, paused=True))
+    pulled = a.pull(4)
+    assert pulled.paused
+    assert not pulled.assignments
+    world.do(PauseTask(task=a.task, paused=False))
+    assert len(a.take(4)) == 4
+
+
+def test_reports_count_while_a_task_is_paused() -> None:
+    world, (a,) = swarm("a")
+    ((piece, _),) = a.take()
+    world.do(PauseTask(task=a.task, paused=True))
+    a.has(piece)
+    assert a.download.have == 1 << piece
+
+
+def test_pausing_twice_is_pausing_once() -> None:
+    world, (a,) = swarm("a")
+    for paused in (True, True, False, False):
+        world.do(PauseTask(task=a.task, paused=paused))
+    assert world.count(TaskPaused) == world.count(TaskResumed) == 1
+
+
+def test_the_fetch_of_a_paused_task_does_not_begin() -> None:
+    world = World()
+    first = world.client("a", url="http://o/1")
+    second = world.client("b", url="http://o/2")
+    world.do(PauseTask(task=first.task, paused=True))
+    assert world.tracker.next_to_fetch() == second.task
+
+
+# holding
+
+
+def test_a_peer_that_has_the_whole_file_is_a_holder_of_all_of_it() -> None:
+    world, (a, b) = swarm("a", "b")
+    world.finish(a.task)
+    world.do(HoldTask(task=a.task, peer=PeerId("a-10.0.0.1-15001")))
+    assert status(a) is DownloadStatus.SUCCESS
+    assert sorted(b.take(4)) == [(0, "a"), (1, "a"), (2, "a"), (3, "a")]
+
+
+def test_a_peer_may_hold_what_it_never_asked_for_if_it_says_where() -> None:
+    world, (a,) = swarm("a")
+    world.finish(a.task)
+    peer = world.peer("c")
+    world.refused(HoldTask(task=a.task, peer=peer), BadField)
+    world.do(HoldTask(task=a.task, peer=peer, path="/there"))
+    assert {name for _, name in a.take(4)} == {"c"}
+    assert world.tracker.task(a.task).downloads[ClientId(peer)].path == "/there"
+
+
+def test_what_a_client_was_fetching_is_taken_back_when_its_peer_has_it_all() -> None:
+    world, (a,) = swarm("a")
+    world.finish(a.task)
+    a.take(3)
+    world.do(HoldTask(task=a.task, peer=PeerId("a-10.0.0.1-15001")))
+    assert not a.download.leases
+    assert world.tracker.task(a.task).slots_used == 0
+
+
+def test_nobody_holds_the_whole_of_a_file_that_is_not_there_yet() -> None:
+    world, (a,) = swarm("a", cached=2)
+    world.refused(HoldTask(task=a.task, peer=PeerId("a-10.0.0.1-15001")), TaskConflict)
+
+
+# adopting
+
+
+def test_a_file_found_on_disk_is_known_and_never_waits_for_a_fetch() -> None:
+    world = World()
+    length = 4 * content_size(SIZE)
+    identity = task_id(URL)
+    adopt = AdoptTask(task=identity, spec=spec(), length=length, piece_size=SIZE, last_used=7.0)
+    world.do(adopt)
+    assert world.tracker.next_to_fetch() is None
+    a = world.client("a")
+    assert a.task == identity
+    world.cache(identity, 0)
+    assert a.take() == [(0, "seed")]
+    world.refused(adopt, TaskConflict)
+    assert world.tracker.task(identity).last_used == world.now
+
+
+# the same ID, not the same file
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "complaint"),
+    [
+        ({"md5": "ab" * 16}, {"identifier": "ab" * 16}, "MD5"),
+        ({"identifier": "ab" * 16}, {"md5": "ab" * 16}, "without an MD5"),
+        ({"identifier": "ab" * 16}, {"md5": "ab" * 16, "identifier": "ab" * 16}, "MD5"),
+        ({"insecure": True}, {}, "trust"),
+        ({"root_cas": ("PEM",)}, {"root_cas": ("OTHER",)}, "trust"),
+    ],
+)
+def test_a_client_that_asks_for_more_than_there_is_is_told_so(
+    known: dict[str, object], asked: dict[str, object], complaint: str
+) -> None:
+    world = World()
+    ask(world, spec(**known))
+    with pytest.raises(TaskConflict, match=complaint):
+        ask(world, spec(**asked))
+
+
+@pytest.mark.parametrize("asked", [{"insecure": True}, {"root_cas": ("PEM",)}, {"path": "/q"}])
+def test_a_client_that_asks_for_less_joins(asked: dict[str, object]) -> None:
+    world = World()
+    assert ask(world, spec()) == ask(world, spec(**asked), "y")
+
+
+# what came from whom
+
+
+def test_a_download_counts_what_it_got_from_the_seed_and_from_peers() -> None:
+    _, (a, b) = swarm("a", "b", cached=2)
+    a.take(2)
+    a.has(0, 1)
+    b.take(2)
+    b.has(0)
+    piece = content_size(SIZE)
+    assert (a.download.from_seed, a.download.from_peers) == (2 * piece, 0)
+    assert (b.download.from_seed, b.download.from_peers) == (0, piece)
