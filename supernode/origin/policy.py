@@ -1,60 +1,175 @@
-"""Who may be contacted: judges one IP address. No I/O: the backend asks before it connects."""
+"""Who may be contacted: the one place that judges schemes, ports and addresses.
 
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+It contacts nobody. The dialler has every address judged right before it connects to that very
+address, so neither a redirect nor a name that resolves differently the next time leads past it.
 
-IPAddress = IPv4Address | IPv6Address
-IPNetwork = IPv4Network | IPv6Network
+In this order:
 
-_NAT64 = IPv6Network("64:ff9b::/96")
-_LOOPBACK_OR_UNSPECIFIED = IPv6Network("::/127")
-_V4_COMPATIBLE = IPv6Network("::/96")
-_V4_MASK = 0xFFFFFFFF
+1. A ``deny`` rule forbids.
+2. An ``allow`` rule that names the port permits.
+3. Our own listeners are forbidden: to fetch from ourselves is never of use.
+4. A port that is not among ``ports`` is forbidden, if there are any.
+5. An ``allow`` rule without a port permits.
+6. What only this machine or this link can reach is forbidden, as are the metadata services of
+   clouds. The rest is permitted: private networks too, for that is where registries usually are.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from ipaddress import ip_network
+from typing import NamedTuple
+
+from supernode.origin import address as addresses
+from supernode.origin.address import IPAddress, IPNetwork, literal_addresses, targets
+from supernode.origin.url import checked_url, host_of, port_of
+
+_FORBIDDEN = {
+    kind: tuple(ip_network(network) for network in networks)
+    for kind, networks in {
+        "loopback": ("127.0.0.0/8", "::1/128"),
+        "unspecified": ("0.0.0.0/8", "::/128"),
+        "link-local": ("169.254.0.0/16", "fe80::/10"),  # where most metadata services are
+        "multicast": ("224.0.0.0/4", "ff00::/8"),
+        "broadcast": ("255.255.255.255/32",),
+        "a cloud's metadata service": (
+            "fd00:ec2::254/128",  # Amazon
+            "fd20:ce::254/128",  # Google
+            "168.63.129.16/32",  # Azure
+            "100.100.100.200/32",  # Alibaba
+            "192.0.0.192/32",  # Oracle
+            "fd00:c1::a9fe:a9fe/128",
+        ),
+    }.items()
+}
+
+
+class Rule(NamedTuple):
+    """Some addresses, on one port or on any.
+
+    Args:
+        network: the addresses.
+        port: None: any.
+    """
+
+    network: IPNetwork
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Rule":
+        """Return the rule as it is configured.
+
+        Such as ``10.0.0.0/8``, ``127.0.0.1:5000``, ``fd00::/8`` and ``[::1]:5000``.
+
+        Raises:
+            ValueError: saying what was expected.
+        """
+        network, port = text, ""
+        if text.startswith("["):
+            network, _, port = text[1:].partition("]:")
+        elif text.count(":") == 1:
+            network, _, port = text.partition(":")
+        bare = network == text
+        try:
+            if not bare and not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+                raise ValueError
+            return cls(ip_network(network, strict=False), None if bare else int(port))
+        except ValueError:
+            expected = "a network such as 10.0.0.0/8, 127.0.0.1:5000 or [::1]:5000"
+            raise ValueError(f"expected {expected}, got {text!r}") from None
+
+    def covers(self, address: IPAddress, port: int) -> bool:
+        """Tell whether the rule is about this address and port."""
+        return self.port in (None, port) and address in self.network
 
 
 class OriginPolicy:
-    """Decides which addresses origins may have.
-
-    Without rules everything is permitted but what only this machine or this link can reach:
-    loopback, unspecified, link-local (cloud metadata services live there) and multicast. Private
-    networks are permitted, for that is where registries usually are.
+    """Decides which addresses and ports origins may have.
 
     Args:
-        allow: networks that are permitted whatever the built-in rule says.
-        deny: networks that are forbidden; beats ``allow``.
+        allow: what is permitted although a built-in rule forbids it.
+        deny: what is forbidden; beats ``allow``.
+        ports: the only ones that origins may have; none: any.
+        own: where we listen, and where we say that we do; an unspecified address is every
+            address of this machine.
+        is_here: tells whether an address is one of this machine's.
     """
 
-    def __init__(self, allow: Sequence[IPNetwork] = (), deny: Sequence[IPNetwork] = ()) -> None:
-        self._allow = tuple(allow)
-        self._deny = tuple(deny)
+    def __init__(
+        self,
+        allow: Sequence[Rule | IPNetwork] = (),
+        deny: Sequence[Rule | IPNetwork] = (),
+        *,
+        ports: Collection[int] = (),
+        own: Collection[tuple[IPAddress, int]] = (),
+        is_here: Callable[[IPAddress], bool] = addresses.is_here,
+    ) -> None:
+        self._allow = tuple(map(_rule, allow))
+        self._deny = tuple(map(_rule, deny))
+        self._ports = frozenset(ports)
+        self._own = tuple(own)
+        self._is_here = is_here
 
-    def permits(self, address: IPAddress) -> bool:
-        """Tell whether ``address`` may be contacted.
+    def permits(self, address: IPAddress, port: int) -> bool:
+        """Tell whether ``port`` of ``address`` may be contacted."""
+        return self.objection(address, port) is None
+
+    def objection(self, address: IPAddress, port: int) -> str | None:
+        """Return why ``port`` of ``address`` may not be contacted; None if it may.
 
         An IPv6 address that carries an IPv4 address is judged by the latter, or a tunnel would
         lead around the policy; ``deny`` heeds both.
         """
-        target = _destination(address)
-        if any(address in network or target in network for network in self._deny):
-            return False
-        if any(target in network for network in self._allow):
+        ends = targets(address)
+        if any(rule.covers(each, port) for rule in self._deny for each in (address, *ends)):
+            return f"{address} port {port} is denied"
+        if all(self._allows_port(end, port) for end in ends):
+            return None
+        if any(self._is_own(end, port) for end in ends):
+            return f"{address} port {port} is this supernode itself"
+        if self._ports and port not in self._ports:
+            return f"port {port} is none that origins may have"
+        for end in ends:
+            if (kind := _kind(end)) is not None and not self._allows_any_port(end):
+                return f"{address} is {kind}"
+        return None
+
+    def forbids_url(self, url: str) -> str | None:
+        """Return why ``url`` cannot be fetched, as far as this is known without contacting anyone.
+
+        Scheme, port, an address in any spelling, names of loopback. What another name resolves to
+        is judged when it is fetched. The answer quotes neither user, password, path nor query.
+        """
+        try:
+            target = checked_url(url)
+        except ValueError as error:
+            return str(error)
+        port = port_of(target)
+        if literals := literal_addresses(host_of(target)):
+            objections = [self.objection(address, port) for address in literals]
+            return None if None in objections else objections[0]
+        named = any(rule.port == port for rule in self._allow)
+        if self._ports and port not in self._ports and not named:
+            return f"port {port} is none that origins may have"
+        return None
+
+    def _allows_port(self, end: IPAddress, port: int) -> bool:
+        return any(rule.port is not None and rule.covers(end, port) for rule in self._allow)
+
+    def _allows_any_port(self, end: IPAddress) -> bool:
+        return any(rule.port is None and end in rule.network for rule in self._allow)
+
+    def _is_own(self, end: IPAddress, port: int) -> bool:
+        mine = [address for address, own_port in self._own if own_port == port]
+        if end in mine or (mine and end.is_unspecified):
             return True
-        return not (
-            target.is_loopback
-            or target.is_unspecified
-            or target.is_link_local
-            or target.is_multicast
-        )
+        return any(address.is_unspecified for address in mine) and self._is_here(end)
 
 
-def _destination(address: IPAddress) -> IPAddress:
-    """Return the IPv4 address that an IPv6 address carries, or ``address`` itself."""
-    if isinstance(address, IPv4Address):
-        return address
-    tunnelled = address.ipv4_mapped or address.sixtofour
-    if tunnelled is not None:
-        return tunnelled
-    compatible = address in _V4_COMPATIBLE and address not in _LOOPBACK_OR_UNSPECIFIED
-    if compatible or address in _NAT64:
-        return IPv4Address(int(address) & _V4_MASK)
-    return address
+def _rule(entry: Rule | IPNetwork) -> Rule:
+    return entry if isinstance(entry, Rule) else Rule(entry)
+
+
+def _kind(address: IPAddress) -> str | None:
+    for kind, networks in _FORBIDDEN.items():
+        if any(address in network for network in networks):
+            return kind
+    return None

@@ -1,21 +1,20 @@
 """What an origin is asked: which URL, which headers, what of them survives a redirect. No I/O."""
 
-import importlib.metadata
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-import httpcore2
+import h11
 import httpx2
 
 from supernode.core.reasons import Reason
 from supernode.origin.errors import OriginError
+from supernode.origin.proxy import Proxy
+from supernode.origin.url import checked_url, host_of, port_of
+from supernode.version import VERSION
 
-try:
-    _VERSION = importlib.metadata.version("supernode")
-except importlib.metadata.PackageNotFoundError:  # run from a source tree
-    _VERSION = "dev"
-_USER_AGENT = f"supernode/{_VERSION}"
+_USER_AGENT = f"supernode/{VERSION}"
 _OURS = frozenset({"host", "accept-encoding", "content-length", "expect"})
 _HOP_BY_HOP = frozenset(
     {
@@ -28,7 +27,8 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-_CREDENTIALS = ("Authorization", "Cookie", "Proxy-Authorization", "WWW-Authenticate")
+_CREDENTIAL = re.compile(r"auth|cookie|token|secret|credential|passw|api-?key|signature")
+"""What the names of headers have in common by which an origin is told who asks."""
 _PLACE_CHARACTERS = 256
 
 
@@ -38,13 +38,11 @@ class OriginRequest:
 
     Args:
         url: where to.
-        headers: what is sent besides Host.
-        home: host whose credentials ``headers`` carry; they go to it and its subdomains only.
+        headers: what is sent besides Host and what is about the connection.
     """
 
     url: httpx2.URL
     headers: httpx2.Headers
-    home: str
 
     @property
     def place(self) -> str:
@@ -54,6 +52,12 @@ class OriginRequest:
         return f"{self.url.scheme}://{host}{path}"[:_PLACE_CHARACTERS]
 
     @property
+    def origin(self) -> str:
+        """Host and port."""
+        host = host_of(self.url)
+        return f"[{host}]:{port_of(self.url)}" if ":" in host else f"{host}:{port_of(self.url)}"
+
+    @property
     def wants_range(self) -> bool:
         """Whether a part of the file was asked for."""
         return "Range" in self.headers
@@ -61,37 +65,37 @@ class OriginRequest:
     def redirected(self, location: str) -> "OriginRequest":
         """Return the request that follows a redirect to ``location``, relative or absolute.
 
-        Credentials stay behind when the target is neither the home nor below it, and when it is
-        not encrypted but this request is. They do not come back on the way home.
+        Credentials stay behind unless it is the same service: scheme, host and port, or http's
+        port become https's. They do not come back on the way home.
 
         Raises:
             OriginError: URL_INVALID.
         """
         try:
-            url = _checked(self.url.join(location))
-        except (httpx2.InvalidURL, ValueError) as error:
-            problem = f"{self.place} redirects to what cannot be fetched"
-            raise OriginError(Reason.URL_INVALID, problem) from error
+            url = checked_url(location, self.url)
+        except ValueError as error:
+            problem = f"{self.place} redirects to what cannot be fetched: {error}"
+            raise OriginError(Reason.URL_INVALID, problem) from None
         headers = self.headers.copy()
-        downgraded = self.url.scheme == "https" and url.scheme == "http"
-        if downgraded or not _is_below(url.host, self.home):
-            for name in _CREDENTIALS:
-                headers.pop(name, None)
+        if not _same_service(self.url, url):
+            for name in [name for name in headers if _CREDENTIAL.search(name.lower())]:
+                del headers[name]
         return replace(self, url=url, headers=headers)
 
-    def on_wire(self, *, connect_timeout: float) -> httpcore2.Request:
-        """Return the request as httpcore2 takes it; ``connect_timeout`` in seconds."""
-        return httpcore2.Request(
-            method="GET",
-            url=httpcore2.URL(
-                scheme=self.url.raw_scheme,
-                host=self.url.raw_host,
-                port=self.url.port,
-                target=self.url.raw_path,
-            ),
-            headers=[(b"Host", self.url.netloc), *self.headers.raw],
-            extensions={"timeout": {"connect": connect_timeout}},
-        )
+    def on_wire(self, proxy: Proxy | None) -> h11.Request:
+        """Return the request as it is sent to the origin, or to the proxy that passes it on.
+
+        Raises:
+            h11.LocalProtocolError: a header cannot be sent; the message quotes it.
+        """
+        target = self.url.raw_path
+        headers = [(b"Host", self.url.netloc), *self.headers.raw, (b"Connection", b"close")]
+        if proxy is not None:
+            headers = [field for field in headers if field[0].lower() != b"proxy-authorization"]
+            if self.url.scheme == "http":
+                target = b"http://" + self.url.netloc + target
+                headers += proxy.headers
+        return h11.Request(method="GET", target=target, headers=headers)
 
 
 def compose(url: str, headers: Mapping[str, str]) -> OriginRequest:
@@ -103,12 +107,9 @@ def compose(url: str, headers: Mapping[str, str]) -> OriginRequest:
         OriginError: URL_INVALID.
     """
     try:
-        target = _checked(httpx2.URL(url))
-    except (httpx2.InvalidURL, UnicodeError):
-        # The parser's message quotes the part it stumbled over, which may be a password.
-        raise OriginError(Reason.URL_INVALID, "it does not parse") from None
+        target = checked_url(url)
     except ValueError as error:
-        raise OriginError(Reason.URL_INVALID, str(error)) from error
+        raise OriginError(Reason.URL_INVALID, str(error)) from None
     try:
         sent = httpx2.Headers(dict(headers), encoding="utf-8")
     except UnicodeError:
@@ -121,18 +122,13 @@ def compose(url: str, headers: Mapping[str, str]) -> OriginRequest:
     if target.userinfo:
         user = f"{target.username}:{target.password}"
         sent.setdefault("Authorization", f"Basic {b64encode(user.encode()).decode()}")
-    return OriginRequest(url=target, headers=sent, home=target.host)
+    return OriginRequest(url=target, headers=sent)
 
 
-def _checked(url: httpx2.URL) -> httpx2.URL:
-    if url.scheme not in ("http", "https"):
-        raise ValueError("its scheme is neither http nor https")
-    if not url.host:
-        raise ValueError("it names no host")
-    if url.port is not None and not 0 < url.port < 1 << 16:
-        raise ValueError("its port is not one")
-    return url
-
-
-def _is_below(host: str, home: str) -> bool:
-    return host == home or host.endswith(f".{home}")
+def _same_service(one: httpx2.URL, other: httpx2.URL) -> bool:
+    if one.raw_host != other.raw_host:
+        return False
+    ports = port_of(one), port_of(other)
+    if one.scheme == other.scheme:
+        return ports[0] == ports[1]
+    return other.scheme == "https" and ports == (80, 443)

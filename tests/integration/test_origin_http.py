@@ -2,187 +2,34 @@
 
 import socket
 import ssl
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from ipaddress import ip_network
-from typing import Any, NamedTuple
 
 import pytest
 import trio
 import trustme
 
 from supernode.core.reasons import Reason
+from supernode.origin.body import SMALLEST_BLOCK
 from supernode.origin.errors import OriginError
-from supernode.origin.http import MAX_REDIRECTS, SMALLEST_BLOCK, OriginClient
+from supernode.origin.http import MAX_REDIRECTS, OriginClient
 from supernode.origin.policy import OriginPolicy
-
-LOOPBACK = OriginPolicy(allow=[ip_network("127.0.0.0/8")])
-ONLY_SECOND = OriginPolicy(allow=[ip_network("127.0.0.2/32")])
-SECRET = "s3cret"
-
-Script = Callable[[trio.abc.Stream], Awaitable[None]]
-
-
-class Asked(NamedTuple):
-    target: str
-    headers: dict[str, str]
-
-
-class ScriptedOrigin:
-    """Answers each path as the test says, and remembers what it was asked.
-
-    Bytes are sent as they are and leave the connection open; a coroutine function is given the
-    connection, which ends with it.
-    """
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.answers: dict[str, bytes | Script] = {}
-        self.asked: list[Asked] = []
-        self.connections = 0
-
-    async def run(
-        self,
-        host: str,
-        tls: ssl.SSLContext | None = None,
-        port: int = 0,
-        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
-    ) -> None:
-        (listener,) = await trio.open_tcp_listeners(port, host=host)
-        self.port = listener.socket.getsockname()[1]
-        listeners: list[trio.abc.Listener[Any]]
-        listeners = [listener if tls is None else trio.SSLListener(listener, tls)]
-        await trio.serve_listeners(self._serve, listeners, task_status=task_status)  # type: ignore[arg-type]
-
-    def url(self, path: str, host: str = "127.0.0.1", scheme: str = "http") -> str:
-        return f"{scheme}://{host}:{self.port}{path}"
-
-    async def _serve(self, stream: trio.abc.Stream) -> None:
-        self.connections += 1
-        try:
-            async with stream:
-                while head := await self._head(stream):
-                    request, *lines = head.decode().split("\r\n")
-                    headers = dict(line.split(": ", 1) for line in lines)
-                    target = request.split(" ")[1]
-                    self.asked.append(Asked(target, headers))
-                    answer = self.answers[target.partition("?")[0]]
-                    if callable(answer):
-                        return await answer(stream)
-                    await stream.send_all(answer)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # the client left, which is often what is being tested
-
-    async def _head(self, stream: trio.abc.Stream) -> bytes:
-        received = bytearray()
-        while not received.endswith(b"\r\n\r\n"):
-            block = await stream.receive_some()
-            if not block:
-                return b""
-            received += block
-        return bytes(received[:-4])
-
-
-class Names(trio.abc.HostnameResolver):
-    """Resolves names as the test says: one answer after another, the last one for ever."""
-
-    def __init__(self, **names: list[list[str]]) -> None:
-        self._names = {name.replace("_", "."): answers for name, answers in names.items()}
-        self.asked: list[str] = []
-
-    async def getaddrinfo(
-        self,
-        host: bytes | None,
-        port: bytes | str | int | None,
-        family: int = 0,
-        type: int = 0,
-        proto: int = 0,
-        flags: int = 0,
-    ) -> list[Any]:
-        assert host is not None
-        name = host.decode()
-        self.asked.append(name)
-        if name not in self._names:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        answers = self._names[name]
-        addresses = answers.pop(0) if len(answers) > 1 else answers[0]
-        if not addresses:
-            await trio.sleep_forever()
-        kinds = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses]
-        return [
-            (kind, socket.SOCK_STREAM, 6, "", (address, port))
-            for kind, address in zip(kinds, addresses, strict=True)
-        ]
-
-    async def getnameinfo(
-        self, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
-    ) -> tuple[str, str]:
-        raise NotImplementedError
-
-
-def names(**table: list[list[str]]) -> Names:
-    resolver = Names(**table)
-    trio.socket.set_custom_hostname_resolver(resolver)
-    return resolver
-
-
-def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
-    fields = {"Content_Length": str(len(body))} | headers
-    lines = [f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items()]
-    return f"HTTP/1.1 {status} Because\r\n{''.join(lines)}\r\n".encode() + body
-
-
-def redirect(to: str, status: int = 302) -> bytes:
-    return answer(status, Location=to)
-
-
-def send(*parts: bytes) -> Script:
-    """Send these bytes and hang up."""
-
-    async def script(stream: trio.abc.Stream) -> None:
-        for part in parts:
-            await stream.send_all(part)
-
-    return script
-
-
-def send_and_wait(part: bytes) -> Script:
-    """Send these bytes, then nothing, until the client leaves."""
-
-    async def script(stream: trio.abc.Stream) -> None:
-        if part:
-            await stream.send_all(part)
-        await stream.receive_some()
-
-    return script
-
-
-def send_and_reset(part: bytes) -> Script:
-    async def script(stream: trio.abc.Stream) -> None:
-        assert isinstance(stream, trio.SocketStream)
-        await stream.send_all(part)
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-    return script
-
-
-async def fetch(client: OriginClient, url: str, headers: Mapping[str, str] | None = None) -> bytes:
-    content = bytearray()
-    with trio.fail_after(10):
-        async with client.open(url, headers or {}) as body:
-            async for block in body.chunks():
-                content += block
-    return bytes(content)
-
-
-async def failure(
-    client: OriginClient, url: str, headers: Mapping[str, str] | None = None
-) -> OriginError:
-    with pytest.raises(OriginError) as caught:
-        await fetch(client, url, headers)
-    return caught.value
+from tests.integration.scripted_origin import (
+    LOOPBACK,
+    ONLY_SECOND,
+    SECRET,
+    Script,
+    ScriptedOrigin,
+    answer,
+    deaf_port,
+    failure,
+    fetch,
+    names,
+    redirect,
+    send,
+    send_and_reset,
+    send_and_wait,
+)
 
 
 @pytest.fixture
@@ -258,13 +105,6 @@ async def test_tiny_chunks_are_gathered(origin: ScriptedOrigin, client: OriginCl
     with trio.fail_after(10):
         async with client.open(origin.url("/f"), {}) as body:
             assert [len(block) async for block in body.chunks()] == [SMALLEST_BLOCK, 1]
-
-
-async def test_bytes_beyond_the_length_are_not_content(
-    origin: ScriptedOrigin, client: OriginClient
-) -> None:
-    origin.answers["/f"] = answer(200, b"abc") + b"surplus"
-    assert await fetch(client, origin.url("/f")) == b"abc"
 
 
 async def test_a_range_that_was_asked_for(origin: ScriptedOrigin, client: OriginClient) -> None:
@@ -350,6 +190,24 @@ async def test_a_short_file_says_how_far_it_got(
     assert error.detail == f"{origin.url('/f')}: 3 of 9 bytes, then the end"
 
 
+async def test_a_file_that_is_longer_than_announced(
+    origin: ScriptedOrigin, client: OriginClient
+) -> None:
+    origin.answers["/f"] = answer(200, b"abc") + b"surplus"
+    error = await failure(client, origin.url("/f"))
+    assert error.reason is Reason.ORIGIN_LENGTH
+    assert error.detail == f"{origin.url('/f')}: 3 of 3 bytes, then more"
+
+
+async def test_bytes_beyond_an_answer_are_not_the_next_answer(
+    origin: ScriptedOrigin, client: OriginClient
+) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    origin.answers |= {"/f": chunked + answer(200, b"forged"), "/g": answer(200, b"genuine")}
+    assert await fetch(client, origin.url("/f")) == b"abc"
+    assert await fetch(client, origin.url("/g")) == b"genuine"
+
+
 async def test_content_that_stalls(origin: ScriptedOrigin) -> None:
     origin.answers["/f"] = send_and_wait(answer(200, b"abc", Content_Length="9"))
     async with OriginClient(LOOPBACK, stall_timeout=0.05) as client:
@@ -399,18 +257,6 @@ async def test_redirects_share_one_deadline(origin: ScriptedOrigin) -> None:
 
 
 # Resolving and connecting.
-
-
-@contextmanager
-def deaf_port() -> Iterator[int]:
-    """A port of 127.0.0.1 whose queue is full: the kernel drops what asks to connect."""
-    with socket.socket() as full, socket.socket() as one, socket.socket() as two:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for filler in (one, two):
-            filler.setblocking(False)
-            filler.connect_ex(full.getsockname())
-        yield full.getsockname()[1]
 
 
 async def test_a_refused_connection(client: OriginClient) -> None:
@@ -492,7 +338,10 @@ async def test_a_name_for_loopback_is_forbidden(origin: ScriptedOrigin) -> None:
     names(inside_test=[["127.0.0.1"]])
     async with OriginClient(OriginPolicy()) as client:
         error = await failure(client, origin.url("/f", host="inside.test"))
-    assert (error.reason, error.detail) == (Reason.URL_FORBIDDEN, "inside.test is at 127.0.0.1")
+    assert (error.reason, error.detail) == (
+        Reason.URL_FORBIDDEN,
+        "inside.test: 127.0.0.1 is loopback",
+    )
     assert origin.connections == 0
 
 
@@ -503,7 +352,7 @@ async def test_a_redirect_does_not_leave_the_policy(
     origin.answers["/f"] = answer(200, b"internal")
     async with OriginClient(ONLY_SECOND) as client:
         error = await failure(client, second.url("/f", host="127.0.0.2"))
-    assert (error.reason, error.detail) == (Reason.URL_FORBIDDEN, "127.0.0.1 is at 127.0.0.1")
+    assert (error.reason, error.detail) == (Reason.URL_FORBIDDEN, "127.0.0.1 is loopback")
     assert (len(second.asked), origin.connections) == (1, 0)
 
 
@@ -554,6 +403,7 @@ async def test_the_headers_that_are_ours(origin: ScriptedOrigin, client: OriginC
         "Host": f"127.0.0.1:{origin.port}",
         "X-Token": "té",
         "Accept-Encoding": "identity",
+        "Connection": "close",
     }
 
 
@@ -670,14 +520,23 @@ async def test_a_redirect_leaves_no_connection_behind(
         await left.wait()
 
 
-@pytest.mark.parametrize("location", ["ftp://h/f", "http://h:0/", "http://h:x/", "file:///etc"])
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("ftp://h/f", "its scheme is neither http nor https"),
+        ("file:///etc/passwd", "its scheme is neither http nor https"),
+        ("http://h:0/", "its port is not one"),
+        ("http://h:x/", "it does not parse"),
+        ("//good\\@127.0.0.1/", "its host is neither spelled as a name nor as an address"),
+    ],
+)
 async def test_a_redirect_to_what_cannot_be_fetched(
-    origin: ScriptedOrigin, client: OriginClient, location: str
+    origin: ScriptedOrigin, client: OriginClient, location: str, why: str
 ) -> None:
     origin.answers["/f"] = redirect(location)
     error = await failure(client, origin.url("/f"))
     assert error.reason is Reason.URL_INVALID
-    assert error.detail == f"{origin.url('/f')} redirects to what cannot be fetched"
+    assert error.detail == f"{origin.url('/f')} redirects to what cannot be fetched: {why}"
 
 
 CREDENTIALS = {
@@ -685,6 +544,9 @@ CREDENTIALS = {
     "cookie": "a=b",
     "proxy-authorization": "Basic x",
     "www-authenticate": "x",
+    "private-token": "x",
+    "x-api-key": "x",
+    "x-amz-security-token": "x",
 }
 
 
@@ -692,9 +554,11 @@ CREDENTIALS = {
     ("hosts", "kept"),
     [
         (["origin.test"], True),
-        (["cdn.origin.test", "origin.test"], True),
+        (["ORIGIN.test", "origin.test"], True),
+        (["cdn.origin.test"], False),
         (["other.test"], False),
         (["notorigin.test"], False),
+        (["origin.test.", "origin.test"], False),
         (["other.test", "origin.test"], False),  # what was dropped does not come back
         (["127.0.0.1"], False),
     ],
@@ -702,7 +566,7 @@ CREDENTIALS = {
 async def test_credentials_stay_with_the_host_they_are_for(
     origin: ScriptedOrigin, client: OriginClient, hosts: list[str], kept: bool
 ) -> None:
-    table = ["origin_test", "cdn_origin_test", "other_test", "notorigin_test"]
+    table = ["origin_test", "origin_test_", "cdn_origin_test", "other_test", "notorigin_test"]
     names(**{name: [["127.0.0.1"]] for name in table})
     for step, host in enumerate(hosts):
         origin.answers[f"/{step}"] = redirect(origin.url(f"/{step + 1}", host=host))
@@ -712,6 +576,18 @@ async def test_credentials_stay_with_the_host_they_are_for(
     assert first.items() >= CREDENTIALS.items()
     assert (CREDENTIALS.keys() & last.keys()) == (CREDENTIALS.keys() if kept else set())
     assert last["X-Kept"] == "1"
+
+
+async def test_credentials_do_not_go_to_another_port(
+    origin: ScriptedOrigin, client: OriginClient, nursery: trio.Nursery
+) -> None:
+    elsewhere = ScriptedOrigin()
+    await nursery.start(elsewhere.run, "127.0.0.1")
+    origin.answers["/f"] = redirect(elsewhere.url("/f"))
+    elsewhere.answers["/f"] = answer(200)
+    await fetch(client, origin.url("/f"), CREDENTIALS)
+    assert CREDENTIALS.keys() <= origin.asked[0].headers.keys()
+    assert not CREDENTIALS.keys() & elsewhere.asked[0].headers.keys()
 
 
 async def test_an_origins_cookies_are_not_kept(
@@ -760,29 +636,13 @@ async def test_cancellation_ends_the_connection(
         await left.wait()
 
 
-async def test_a_connection_is_used_again(origin: ScriptedOrigin, client: OriginClient) -> None:
+async def test_no_connection_serves_a_second_request(
+    origin: ScriptedOrigin, client: OriginClient
+) -> None:
     origin.answers["/f"] = answer(200, b"x")
     await fetch(client, origin.url("/f"))
     await fetch(client, origin.url("/f"))
-    assert (len(origin.asked), origin.connections) == (2, 1)
-
-
-async def test_a_connection_that_the_origin_closed_is_not_used_again(
-    origin: ScriptedOrigin, client: OriginClient
-) -> None:
-    closed = trio.Event()
-
-    async def script(stream: trio.abc.Stream) -> None:
-        await stream.send_all(answer(200, b"x"))
-        await stream.aclose()
-        closed.set()
-
-    origin.answers["/f"] = script
-    assert await fetch(client, origin.url("/f")) == b"x"
-    with trio.fail_after(10):
-        await closed.wait()
-    assert await fetch(client, origin.url("/f")) == b"x"
-    assert origin.connections == 2
+    assert (len(origin.asked), origin.connections) == (2, 2)
 
 
 async def test_closing_the_client_ends_open_bodies(

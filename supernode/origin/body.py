@@ -1,0 +1,94 @@
+"""A file as it comes from its origin: what is known of it, and its content."""
+
+import math
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Self
+
+import trio
+
+from supernode.core.reasons import Reason
+from supernode.origin.answer import OriginAnswer
+from supernode.origin.errors import OriginError
+from supernode.origin.limits import Toll
+
+SMALLEST_BLOCK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginBody:
+    """A file that an origin has begun to send.
+
+    Args:
+        status: 200, or 206 if a range was asked for and honoured.
+        length: content bytes to come; None if the origin did not say.
+        etag: as received, quotes and all; "" if absent.
+        last_modified: as received; "" if absent.
+    """
+
+    status: int
+    length: int | None
+    etag: str
+    last_modified: str
+    _blocks: "Blocks"
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Return the iterator over the content: blocks of at least 64 KiB, but for the last.
+
+        There is one; it may be left at any point. Each block has the stall deadline.
+
+        Raises:
+            OriginError: ORIGIN_STALLED, ORIGIN_LENGTH or ORIGIN_BROKEN, while iterating.
+        """
+        return self._blocks
+
+
+class Blocks:
+    """Iterator over an answer's content. Not a generator: nobody has to close it.
+
+    Small blocks (tiny HTTP chunks, TLS records, a slow link) are gathered, so that an origin
+    cannot make its file cost more than its bytes.
+
+    Args:
+        answer: whose content.
+        toll: what is paid for it; the origin is not to blame for the time that takes.
+        stall_timeout: seconds the origin may pause.
+    """
+
+    def __init__(self, answer: OriginAnswer, toll: Toll, stall_timeout: float) -> None:
+        self._answer = answer
+        self._toll = toll
+        self._stall_timeout = stall_timeout
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            with trio.fail_after(self._stall_timeout) as scope:
+                block = await self._gather(scope)
+        except trio.TooSlowError:
+            problem = f"{self._answer.so_far}, then nothing for {self._stall_timeout:g} s"
+            raise OriginError(Reason.ORIGIN_STALLED, problem) from None
+        if not block:
+            raise StopAsyncIteration
+        return block
+
+    async def _gather(self, scope: trio.CancelScope) -> bytes:
+        """Return the next block, b"" at the end; whatever arrives puts the deadline off."""
+        block = await self._arrival(scope)
+        if len(block) >= SMALLEST_BLOCK:
+            return block
+        gathered = bytearray(block)
+        while block and len(gathered) < SMALLEST_BLOCK:
+            block = await self._arrival(scope)
+            gathered += block
+        return bytes(gathered)
+
+    async def _arrival(self, scope: trio.CancelScope) -> bytes:
+        scope.deadline = trio.current_time() + self._stall_timeout
+        block = await self._answer.receive()
+        if not self._toll.is_free:
+            scope.deadline = math.inf
+            await self._toll.pay(len(block))
+        return block

@@ -1,0 +1,91 @@
+"""One connection to an origin, plain or under TLS."""
+
+import ssl
+from contextlib import ExitStack
+
+import trio
+
+from supernode.core.reasons import Reason
+from supernode.origin.errors import OriginError
+
+
+class OriginConnection:
+    """Bytes to and from an origin.
+
+    Sending and receiving have no deadlines of their own: the client sets one around the head and
+    one around each block of the body.
+
+    Args:
+        transport: connected; belongs to this object from now on.
+        name: whose it is, as it may be shown.
+    """
+
+    def __init__(self, transport: trio.SocketStream, name: str) -> None:
+        self._transport = transport
+        self._name = name
+        self._stream: _Stream = transport
+
+    async def secure(self, context: ssl.SSLContext, name: str, timeout: float) -> None:
+        """Agree on TLS, within what has been agreed on before; closed if that fails.
+
+        Args:
+            context: whom to trust.
+            name: what the certificate must prove; whose the connection is from now on.
+            timeout: seconds for the handshake.
+
+        Raises:
+            OriginError: ORIGIN_TLS or ORIGIN_TIMEOUT.
+        """
+        self._name = name
+        tls = trio.SSLStream(self._stream, context, server_hostname=name, https_compatible=True)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            try:
+                with trio.fail_after(timeout):
+                    await tls.do_handshake()
+            except trio.TooSlowError:
+                problem = f"{name}: no TLS handshake in time"
+                raise OriginError(Reason.ORIGIN_TIMEOUT, problem) from None
+            except trio.BrokenResourceError as error:
+                problem = f"{name}: {_tls_problem(error.__cause__)}"
+                raise OriginError(Reason.ORIGIN_TLS, problem) from error
+            undo.pop_all()
+        self._stream = tls
+
+    async def send(self, data: bytes) -> None:
+        """Send all of ``data``.
+
+        If the origin stops listening midway, no error is raised: it may have answered before.
+        """
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            await trio.lowlevel.checkpoint()
+
+    async def receive(self, most: int) -> bytes:
+        """Return up to ``most`` bytes that have arrived, b"" at the end.
+
+        Raises:
+            OriginError: ORIGIN_BROKEN.
+        """
+        try:
+            return bytes(await self._stream.receive_some(most))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise OriginError(Reason.ORIGIN_BROKEN, f"{self._name}: connection lost") from error
+
+    def close(self) -> None:
+        """Close the connection at once, without a farewell."""
+        self._transport.socket.close()
+
+
+_Stream = trio.SocketStream | trio.SSLStream["_Stream"]
+
+
+def _tls_problem(cause: BaseException | None) -> str:
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return cause.verify_message
+        case ssl.SSLError():
+            return cause.reason or "handshake failed"
+        case _:
+            return "connection lost during the handshake"
