@@ -27,6 +27,18 @@ class Discarded(Exception):
     """The piece file has been discarded and is not opened any more."""
 
 
+class Damaged(Exception):
+    """What is on disk is not what was written there.
+
+    Args:
+        detail: what exactly was seen; names no path.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 @contextmanager
 def disk_errors(attempt: str) -> Iterator[None]:
     """Raise :class:`StoreError` for every ``OSError`` of the block.

@@ -1,41 +1,46 @@
 """Piece files: the cache on disk, in Dragonfly v1's layout.
 
 Owns ``<root>/download/<id[0:3]>/<id>``, where piece *n* lies framed at ``n * piece_size``, and the
-sidecars that are written once a file is complete. Knows which pieces are *sealed*, that is, may be
-served. Every access to the disk runs in a thread, and none is abandoned: a task that is cancelled
-leaves no write behind that goes on unseen.
+sidecars that are written once a file is complete; finds what an earlier process completed. Knows
+which pieces are *sealed*, that is, may be served. Every access to the disk runs in a thread, and
+none is abandoned: a task that is cancelled leaves no write behind that goes on unseen.
 """
 
-import errno
 import hashlib
 import os
-from collections import deque
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import trio
 
 from supernode.core.identity import TaskId, download_path
-from supernode.core.pieces import TRAILER, PieceDigest, content_size, frame_header, piece_digest
-from supernode.storage import page_cache
+from supernode.core.pieces import (
+    TRAILER,
+    PieceDigest,
+    content_size,
+    digest_length,
+    frame_header,
+)
+from supernode.storage import disk_space, inventory, page_cache, sidecars, verification, writing
 from supernode.storage.descriptors import DescriptorPool, SharedFile
-from supernode.storage.errors import Discarded, disk_errors
-from supernode.storage.sidecars import Provenance, md5_text, meta_json
-
-Chunk = bytes | bytearray | memoryview
+from supernode.storage.disk_space import DiskUse
+from supernode.storage.errors import Damaged, Discarded, StoreError, disk_errors
+from supernode.storage.inventory import CachedFile, Inventory
+from supernode.storage.sidecars import Provenance, Sidecars, md5_text, meta_json
+from supernode.storage.writing import Chunk
 
 _READERS = 16
 _WRITERS = 4
-_MOST_BUFFERS = 1024
-"""How many buffers one ``pwritev`` takes: IOV_MAX on Linux."""
-
-_SIDECARS = (".meta", ".md5")
-_UNFINISHED = ".new"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class PieceFile:
-    """One task's pieces on disk. Made by :meth:`PieceStore.create`; one task writes, many read.
+    """One task's pieces on disk; one task writes or verifies, many read.
+
+    Made by :meth:`PieceStore.create`, or by :meth:`PieceStore.reopen` with nothing sealed.
 
     Attributes:
         task: whose pieces these are.
@@ -43,24 +48,40 @@ class PieceFile:
         path: where the pieces lie.
         sealed: bitset of the pieces that may be served.
         framed_length: framed bytes of the whole file; None while unknown.
+        stored: framed bytes that are on disk.
+        origin: where it came from; None: it has no sidecars.
         discarded: whether the store has let go of it.
     """
 
-    def __init__(self, task: TaskId, piece_size: int, path: Path, disk: "_Disk") -> None:
+    def __init__(
+        self,
+        task: TaskId,
+        piece_size: int,
+        path: Path,
+        disk: "_Disk",
+        said: Sidecars | None = None,
+    ) -> None:
         self.task = task
         self.piece_size = piece_size
         self.path = path
         self.sealed = 0
-        self.framed_length: int | None = None
+        self.framed_length = said.framed_length if said else None
+        self.stored = said.framed_length if said else 0
+        self.origin = said.origin if said else None
         self.discarded = False
         self._disk = disk
         self._file = SharedFile(path, disk.descriptors)
-        self._digests: dict[int, PieceDigest] = {}
+        self._digests = dict(enumerate(said.digests if said else ()))
 
     @property
     def is_complete(self) -> bool:
         """Tell whether the length is known and every piece is sealed."""
         return self.framed_length is not None and self.covers(0, self.framed_length)
+
+    @property
+    def expected(self) -> int:
+        """How many framed bytes will still come, as far as that is known."""
+        return max((self.framed_length or 0) - self.stored, 0)
 
     def covers(self, start: int, stop: int) -> bool:
         """Tell whether ``[start, stop)`` is not empty and every byte of it is a sealed piece's."""
@@ -112,10 +133,60 @@ class PieceFile:
         with disk_errors(f"writing piece {number}"):
             async with self._file.opened() as fd:
                 digest = await trio.to_thread.run_sync(
-                    _digest_and_write, fd, offset, framed, limiter=self._disk.writers
+                    writing.digest_and_write, fd, offset, framed, limiter=self._disk.writers
                 )
+        if number not in self._digests:
+            self.stored += digest_length(digest)
         self._digests[number] = digest
         return digest
+
+    async def verify_frames(self) -> None:
+        """Seal every piece of a reopened file whose length and frames are right.
+
+        Enough if nothing but this system can have touched the file since it was written.
+
+        Raises:
+            Damaged: they are not; nothing is sealed.
+            Discarded: the file was discarded.
+            StoreError: the disk failed.
+        """
+        assert self.framed_length is not None
+        await self._checked(
+            "verifying a cached file",
+            partial(verification.check_frames, self.path, self.piece_size, self.framed_length),
+        )
+        self.sealed = (1 << len(self._digests)) - 1
+
+    async def verify(self, number: int, whole: "hashlib._Hash | None" = None) -> None:
+        """Seal one piece of a reopened file if it is what its digest says.
+
+        Args:
+            number: the piece's.
+            whole: is given the content.
+
+        Raises:
+            Damaged: it is not.
+            Discarded: the file was discarded.
+            StoreError: the disk failed.
+        """
+        digest = self._digests[number]
+        offset = number * self.piece_size
+        await self._checked(
+            f"verifying piece {number}",
+            partial(verification.check_piece, self.path, offset, self.piece_size, digest, whole),
+        )
+        self.seal(number, digest_length(digest))
+
+    async def _checked(self, attempt: str, check: Callable[[], None]) -> None:
+        """Run a check in a thread. What it says of a file that is discarded meanwhile is void."""
+        try:
+            with disk_errors(attempt):
+                await trio.to_thread.run_sync(check, limiter=self._disk.readers)
+        except (Damaged, StoreError):
+            if not self.discarded:
+                raise
+        if self.discarded:
+            raise Discarded(self.task)
 
     async def complete(self, origin: Provenance) -> None:
         """Write ``.meta`` and ``.md5``, each whole or not at all.
@@ -125,19 +196,44 @@ class PieceFile:
             Discarded: the file was discarded.
             StoreError: the disk did not take it.
         """
-        if self.framed_length is None or not self.is_complete:
+        if not self.is_complete:
             raise ValueError("not every piece is sealed")
         digests = [self._digests[number] for number in range(self.sealed.bit_length())]
-        texts = {
-            ".meta": meta_json(self.task, self.piece_size, self.framed_length, origin),
-            ".md5": md5_text(digests, origin.real_md5),
-        }
+        await self._write_sidecars(
+            {
+                sidecars.META: self._meta(origin),
+                sidecars.MD5: md5_text(digests, origin.real_md5),
+            }
+        )
+        self.origin = origin
+
+    async def note_access(self, accessed_ms: int) -> None:
+        """Have ``.meta`` tell when the file was last used, in milliseconds since the epoch.
+
+        Raises:
+            ValueError: the file is not complete or has no sidecars.
+            Discarded: the file was discarded.
+            StoreError: the disk did not take it.
+        """
+        if self.origin is None or not self.is_complete:
+            raise ValueError("not every piece is sealed and told of")
+        origin = replace(self.origin, accessed_ms=accessed_ms)
+        await self._write_sidecars({sidecars.META: self._meta(origin)})
+        self.origin = origin
+
+    def _meta(self, origin: Provenance) -> bytes:
+        """Return the text of ``.meta``: it vouches for every piece as long as the system runs."""
+        assert self.framed_length is not None
+        boot_id = self._disk.boot_id
+        return meta_json(self.task, self.piece_size, self.framed_length, origin, boot_id)
+
+    async def _write_sidecars(self, texts: dict[str, bytes]) -> None:
         async with self._disk.names:
             if self.discarded:
                 raise Discarded(self.task)
-            with disk_errors("completing a piece file"):
+            with disk_errors("writing what is known of a piece file"):
                 await trio.to_thread.run_sync(
-                    _write_sidecars, self.path, texts, limiter=self._disk.writers
+                    sidecars.write, self.path, texts, limiter=self._disk.writers
                 )
 
     def opened(self) -> AbstractAsyncContextManager[int]:
@@ -162,7 +258,7 @@ class PieceFile:
 
 
 class PieceStore:
-    """All piece files below one directory. Knows only those that this process created.
+    """All piece files below one directory. Knows those that this process created or reopened.
 
     Args:
         root: ``<state>/repo``; made when first needed.
@@ -177,6 +273,54 @@ class PieceStore:
     def find(self, task: TaskId) -> PieceFile | None:
         """Return the file whose sealed pieces may be served now."""
         return self._files.get(task)
+
+    def files(self) -> Collection[PieceFile]:
+        """Return all files; a view, so do not await while going through it."""
+        return self._files.values()
+
+    async def disk_use(self) -> DiskUse:
+        """Return how full the disk is. O(files).
+
+        Raises:
+            StoreError: the file system does not tell.
+        """
+        with disk_errors("asking how full the disk is"):
+            total, free = await trio.to_thread.run_sync(
+                disk_space.measure, self._root, limiter=self._disk.readers
+            )
+        return DiskUse(
+            total=total,
+            free=free,
+            cached=sum(file.stored for file in self._files.values()),
+            expected=sum(file.expected for file in self._files.values()),
+        )
+
+    async def take_inventory(self) -> Inventory:
+        """Find what earlier processes completed, and remove their leftovers."""
+        async with self._disk.names:
+            return await trio.to_thread.run_sync(
+                inventory.take, self._root / "download", self._files, limiter=self._disk.readers
+            )
+
+    def is_of_this_boot(self, cached: CachedFile) -> bool:
+        """Tell whether the file was written or verified since the system started.
+
+        Then what was written is on the disk or in the system's memory, whoever crashed meanwhile.
+        """
+        return bool(self._disk.boot_id) and cached.sidecars.boot_id == self._disk.boot_id
+
+    def reopen(self, cached: CachedFile) -> PieceFile:
+        """Make a file known that an earlier process completed; nothing of it is sealed.
+
+        Raises:
+            ValueError: the task has a file.
+        """
+        if cached.task in self._files:
+            raise ValueError(f"task {cached.task} has a file")
+        said = cached.sidecars
+        file = PieceFile(cached.task, said.piece_size, cached.path, self._disk, said)
+        self._files[cached.task] = file
+        return file
 
     async def create(self, task: TaskId, piece_size: int) -> PieceFile:
         """Make an empty file. Whatever was there before is unlinked; its readers are not disturbed.
@@ -195,19 +339,19 @@ class PieceStore:
             self._files[task] = file
             return file
 
-    async def discard(self, task: TaskId) -> None:
-        """Forget the file and unlink it with its sidecars. A file that is not there is no error.
+    async def discard(self, file: PieceFile) -> None:
+        """Forget a file and unlink it with its sidecars; what came after it stays.
 
         Raises:
             StoreError: the disk did not allow it.
         """
         with trio.CancelScope(shield=True):  # forgotten but still on disk, it would have no owner
             async with self._disk.names:
-                await self._forget(task)
+                if file.discarded:
+                    return
+                await self._forget(file.task)
                 with disk_errors("discarding a piece file"):
-                    await trio.to_thread.run_sync(
-                        _unlink, self._path(task), limiter=self._disk.writers
-                    )
+                    await trio.to_thread.run_sync(_unlink, file.path, limiter=self._disk.writers)
 
     async def _forget(self, task: TaskId) -> None:
         file = self._files.pop(task, None)
@@ -222,6 +366,7 @@ class _Disk:
     """What the files of one store share."""
 
     def __init__(self, idle_descriptors: int) -> None:
+        self.boot_id = _boot_id()
         self.readers = trio.CapacityLimiter(_READERS)
         self.writers = trio.CapacityLimiter(_WRITERS)
         self.descriptors = DescriptorPool(idle_descriptors, self.readers)
@@ -230,30 +375,15 @@ class _Disk:
         self.names = trio.Lock()
 
 
+def _boot_id() -> str:
+    """Return what is another one after every start of the system; empty: it does not say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
 # What follows runs in threads.
-
-
-def _digest_and_write(fd: int, offset: int, framed: Sequence[Chunk]) -> PieceDigest:
-    md5 = hashlib.md5()
-    length = 0
-    for part in framed:
-        md5.update(part)
-        length += memoryview(part).nbytes
-    _write_all(fd, offset, framed)
-    return piece_digest(md5.hexdigest(), length)
-
-
-def _write_all(fd: int, offset: int, parts: Sequence[Chunk]) -> None:
-    rest = deque(memoryview(part).cast("B") for part in parts if len(part))
-    while rest:
-        count = os.pwritev(fd, [rest[i] for i in range(min(len(rest), _MOST_BUFFERS))], offset)
-        if not count:
-            raise OSError(errno.EIO, "the disk takes nothing")
-        offset += count
-        while rest and count >= len(rest[0]):
-            count -= len(rest.popleft())
-        if count:
-            rest[0] = rest[0][count:]
 
 
 def _create(path: Path) -> None:
@@ -263,21 +393,6 @@ def _create(path: Path) -> None:
 
 
 def _unlink(path: Path) -> None:
-    for suffix in _SIDECARS:  # first, for they say that the file is complete
+    for suffix in sidecars.SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-        path.with_name(path.name + suffix + _UNFINISHED).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-
-
-def _write_sidecars(path: Path, texts: dict[str, bytes]) -> None:
-    # Not flushed to the disk: a rename is atomic for every reader, and after a power loss the
-    # digests tell what is good.
-    for suffix, text in texts.items():
-        unfinished = path.with_name(path.name + suffix + _UNFINISHED)
-        try:
-            unfinished.write_bytes(text)
-            unfinished.rename(path.with_name(path.name + suffix))
-        except OSError:
-            with suppress(OSError):
-                unfinished.unlink()
-            raise

@@ -1,4 +1,4 @@
-"""Piece files on a real disk: v1's bytes, what is sealed, failures, open descriptors."""
+"""Piece files on a real disk: v1's bytes, what is sealed and verified, failures, descriptors."""
 
 import errno
 import hashlib
@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,10 +14,10 @@ import pytest
 import trio
 
 from supernode.core.identity import TaskId
-from supernode.core.pieces import MIB, frame_header
+from supernode.core.pieces import MIB, digest_length, frame_header
 from supernode.core.reasons import Reason
-from supernode.storage import page_cache
-from supernode.storage.errors import Discarded, StoreError
+from supernode.storage import page_cache, piece_files
+from supernode.storage.errors import Damaged, Discarded, StoreError
 from supernode.storage.piece_files import PieceFile, PieceStore
 from supernode.storage.sidecars import Provenance
 
@@ -25,6 +26,7 @@ SIZE = 4 * MIB
 HELLO = b"hello Dragonfly"
 HELLO_FRAMED = b"\x04\x00\x00\x0f" + HELLO + b"\x7f"
 HELLO_DIGEST = "8f95b369fc1f8d38262bb1b42d1ac87c:20"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def provenance(real_md5: str = "a6692a2fcad80f04a0250410d311917a") -> Provenance:
@@ -33,6 +35,7 @@ def provenance(real_md5: str = "a6692a2fcad80f04a0250410d311917a") -> Provenance
         identifier="v2",
         md5="",
         real_md5=real_md5,
+        sha256="2" * 64,
         http_length=len(HELLO),
         last_modified_ms=1_700_000_000_000,
         etag='"x"',
@@ -207,7 +210,7 @@ async def test_discard(tmp_path: Path) -> None:
     file = await hello(store)
     await file.complete(provenance())
     async with file.opened() as fd:
-        await store.discard(TASK)
+        await store.discard(file)
         assert store.find(TASK) is None
         assert list(file.path.parent.iterdir()) == []
         assert os.pread(fd, 100, 0) == HELLO_FRAMED
@@ -218,7 +221,16 @@ async def test_discard(tmp_path: Path) -> None:
     with pytest.raises(Discarded):
         await file.complete(provenance())
     assert list(file.path.parent.iterdir()) == []
-    await store.discard(TASK)
+    await store.discard(file)
+
+
+async def test_a_late_discard_spares_the_successor(tmp_path: Path) -> None:
+    store = PieceStore(tmp_path)
+    old = await hello(store)
+    new = await hello(store)
+    await store.discard(old)
+    assert store.find(TASK) is new
+    assert new.path.read_bytes() == HELLO_FRAMED
 
 
 async def test_a_discard_cannot_be_cancelled_half_way(tmp_path: Path) -> None:
@@ -226,7 +238,7 @@ async def test_a_discard_cannot_be_cancelled_half_way(tmp_path: Path) -> None:
     file = await hello(store)
     with trio.CancelScope() as scope:
         scope.cancel()
-        await store.discard(TASK)
+        await store.discard(file)
     assert not file.path.exists()
     assert open_below(tmp_path) == []
 
@@ -280,6 +292,11 @@ async def test_sidecars(tmp_path: Path) -> None:
         ("eTag", '"x"'),
         ("finish", True),
         ("success", True),
+        ("sha256", "2" * 64),
+        ("bootId", BOOT_ID),
+        ("callSystem", ""),
+        ("dfdaemon", False),
+        ("withheld", True),  # the ID of these tests is made up
     ]
 
 
@@ -319,6 +336,209 @@ async def test_a_sidecar_is_whole_or_absent(
     assert [path.name for path in file.path.parent.iterdir()] == [TASK]
 
 
+async def test_how_much_is_there_and_how_much_will_come(tmp_path: Path) -> None:
+    store = PieceStore(tmp_path)
+    file = await store.create(TASK, MIB)
+    assert (file.stored, file.expected) == (0, 0)
+    file.end_known(2 * MIB + 20)
+    assert (file.stored, file.expected) == (0, 2 * MIB + 20)
+    for _ in range(2):  # once more does not make it more
+        await file.write(0, [bytes(MIB - 5)])
+    assert (file.stored, file.expected) == (MIB, MIB + 20)
+    await hello(store, TaskId("b" * 64))
+    use = await store.disk_use()
+    assert (use.cached, use.expected) == (MIB + 20, MIB + 20)
+    assert 0 < use.free < use.total
+    await store.discard(file)
+    assert (await store.disk_use()).cached == 20
+
+
+async def test_a_file_system_that_does_not_tell(tmp_path: Path) -> None:
+    with pytest.raises(StoreError) as caught:
+        await PieceStore(tmp_path / "gone").disk_use()
+    assert caught.value.reason is Reason.DISK_ERROR
+
+
+async def two_pieces(store: PieceStore) -> PieceFile:
+    """Return a complete file of two pieces."""
+    file = await store.create(TASK, SIZE)
+    for number, content in enumerate((os.urandom(SIZE - 5), b"end")):
+        file.seal(number, digest_length(await file.write(number, [content])))
+    await file.complete(replace(provenance(), http_length=SIZE - 2))
+    return file
+
+
+async def reopened(root: Path) -> PieceFile:
+    """Return the one file there is, as the next process sees it."""
+    store = PieceStore(root)
+    (cached,) = (await store.take_inventory()).cached
+    return store.reopen(cached)
+
+
+async def test_nothing_of_a_reopened_file_is_served_unseen(tmp_path: Path) -> None:
+    written = await two_pieces(PieceStore(tmp_path))
+    file = await reopened(tmp_path)
+    assert (file.task, file.piece_size, file.path) == (TASK, SIZE, written.path)
+    assert (file.framed_length, file.stored, file.expected) == (SIZE + 8, SIZE + 8, 0)
+    assert file.sealed == 0
+    with pytest.raises(ValueError, match="sealed"):
+        await file.note_access(1)  # it would vouch for what nobody has looked at
+    await file.verify(1)
+    assert file.sealed == 0b10
+    assert not file.is_complete
+    await file.verify(0)
+    assert file.is_complete
+
+
+async def test_verifying_reads_the_content(tmp_path: Path) -> None:
+    written = await two_pieces(PieceStore(tmp_path))
+    file, whole = await reopened(tmp_path), hashlib.sha256()
+    await file.verify(0, whole)
+    await file.verify(1, whole)
+    framed = written.path.read_bytes()
+    assert whole.digest() == hashlib.sha256(framed[4 : SIZE - 1] + b"end").digest()
+
+
+async def test_frames_seal_the_whole_file_at_once(tmp_path: Path) -> None:
+    await two_pieces(PieceStore(tmp_path))
+    file = await reopened(tmp_path)
+    await file.verify_frames()
+    assert file.is_complete
+    assert file.sealed == 0b11
+
+
+@pytest.mark.parametrize(
+    ("offset", "frames_tell"),
+    [
+        (0, True),
+        (3, True),
+        (4, False),
+        (SIZE // 2, False),
+        (SIZE - 2, False),
+        (SIZE - 1, True),
+        (SIZE, True),
+        (SIZE + 3, True),
+        (SIZE + 4, False),
+        (SIZE + 7, True),
+    ],
+)
+async def test_every_byte_counts(tmp_path: Path, offset: int, frames_tell: bool) -> None:
+    path = (await two_pieces(PieceStore(tmp_path))).path
+    with path.open("r+b") as altered:
+        altered.seek(offset)
+        byte = altered.read(1)[0]
+        altered.seek(offset)
+        altered.write(bytes([byte ^ 1]))
+    number = offset // SIZE
+    file = await reopened(tmp_path)
+    await file.verify(1 - number)
+    with pytest.raises(Damaged, match=f"piece {number}"):
+        await file.verify(number)
+    assert file.sealed == 1 << 1 - number
+    file = await reopened(tmp_path)
+    if frames_tell:
+        with pytest.raises(Damaged):
+            await file.verify_frames()
+        assert file.sealed == 0
+    else:
+        await file.verify_frames()
+
+
+@pytest.mark.parametrize("length", [0, 3, SIZE - 1, SIZE, SIZE + 7, SIZE + 9, 2 * SIZE])
+async def test_a_file_that_changes_its_length_after_it_was_found(
+    tmp_path: Path, length: int
+) -> None:
+    path = (await two_pieces(PieceStore(tmp_path))).path
+    file = await reopened(tmp_path)
+    os.truncate(path, length)
+    with pytest.raises(Damaged, match=f"the file has {length} bytes"):
+        await file.verify_frames()
+    if length < SIZE + 8:
+        with pytest.raises(Damaged, match="piece 1"):
+            await file.verify(1)
+    assert file.sealed == 0
+
+
+async def test_a_disk_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await two_pieces(PieceStore(tmp_path))
+    file = await reopened(tmp_path)
+
+    def fails(fd: int, count: int, offset: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", fails)
+    with pytest.raises(StoreError, match="verifying piece 0"):
+        await file.verify(0)
+    with pytest.raises(StoreError, match="verifying a cached file"):
+        await file.verify_frames()
+    assert file.sealed == 0
+
+
+async def test_a_file_that_is_discarded_while_it_is_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two_pieces(PieceStore(tmp_path))
+    store = PieceStore(tmp_path)
+    (cached,) = (await store.take_inventory()).cached
+    file = store.reopen(cached)
+    opening, go_on = trio.Event(), threading.Event()
+    real = os.open
+
+    def slow(path: Path, flags: int) -> int:
+        trio.from_thread.run_sync(opening.set)
+        assert go_on.wait(10)
+        return real(path, flags)
+
+    async def verify() -> None:
+        with pytest.raises(Discarded):
+            await file.verify(0)
+
+    monkeypatch.setattr(os, "open", slow)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(verify)
+            await opening.wait()
+            await store.discard(file)
+            go_on.set()
+    assert not file.sealed
+
+
+async def test_a_task_has_one_file(tmp_path: Path) -> None:
+    await hello(PieceStore(tmp_path))
+    await two_pieces(PieceStore(tmp_path))
+    store = PieceStore(tmp_path)
+    (cached,) = (await store.take_inventory()).cached
+    file = store.reopen(cached)
+    with pytest.raises(ValueError, match="has a file"):
+        store.reopen(cached)
+    assert (await store.take_inventory()).cached == []  # it is in use
+    assert file.path.exists()
+
+
+async def test_whose_boot_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await two_pieces(PieceStore(tmp_path / "repo"))
+    store = PieceStore(tmp_path / "repo")
+    (cached,) = (await store.take_inventory()).cached
+    assert store.is_of_this_boot(cached)
+    (tmp_path / "boot").write_text("another one\n")
+    for boot_id in ("boot", "none"):
+        monkeypatch.setattr(piece_files, "_BOOT_ID", tmp_path / boot_id)
+        assert not PieceStore(tmp_path / "repo").is_of_this_boot(cached)
+    foreign = replace(cached, sidecars=replace(cached.sidecars, boot_id=""))
+    assert not PieceStore(tmp_path / "repo").is_of_this_boot(foreign)
+
+
+async def test_the_last_access_is_noted(tmp_path: Path) -> None:
+    file = await two_pieces(PieceStore(tmp_path))
+    before = file.path.with_name(f"{TASK}.md5").read_text()
+    await file.note_access(1_800_000_000_000)
+    again = await reopened(tmp_path)
+    assert again.origin == replace(
+        provenance(), http_length=SIZE - 2, accessed_ms=1_800_000_000_000
+    )
+    assert file.path.with_name(f"{TASK}.md5").read_text() == before
+
+
 async def test_idle_descriptors_are_bounded(tmp_path: Path) -> None:
     store = PieceStore(tmp_path, idle_descriptors=2)
     tasks = [TaskId(f"{n:064x}") for n in range(5)]
@@ -333,8 +553,8 @@ async def test_idle_descriptors_are_bounded(tmp_path: Path) -> None:
 
     async with files[3].opened() as one, files[3].opened() as other:
         assert one == other
-    for task in [*tasks, TASK]:
-        await store.discard(task)
+    for file in list(store.files()):
+        await store.discard(file)
     assert open_below(tmp_path) == []
 
 

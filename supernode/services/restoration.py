@@ -1,0 +1,310 @@
+"""Restoration: what the cache held when the last process ended is known to this one, verified.
+
+Every complete file on disk becomes a task again before anybody can ask for it, so that nothing is
+fetched twice. If the system has not been started anew since the file was written, its length and
+its frames are enough; else each piece is offered once its MD5 has been checked: what a client waits
+for first, then what was used last. A damaged file is discarded; nothing bad of it was served.
+
+While the daemon runs, the sidecars are kept telling when each file was last used.
+"""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+
+import structlog
+import trio
+
+from supernode.core.commands import AdoptTask, CachePiece, FailFetch, FinishFetch, RemoveTask
+from supernode.core.errors import NotFound, TaskConflict
+from supernode.core.identity import TaskId
+from supernode.core.model import TaskSpec
+from supernode.core.reasons import Reason
+from supernode.dispatch import Dispatcher
+from supernode.storage.errors import Damaged, Discarded, StoreError
+from supernode.storage.inventory import CachedFile
+from supernode.storage.piece_files import PieceFile, PieceStore
+from supernode.storage.sidecars import Sidecars
+
+CONCURRENT_FILES = 2
+PIECES_A_TURN = 16
+"""After so many verified pieces it is asked anew what clients wait for."""
+PATIENCE_SECONDS = 5.0
+"""How long the start waits for files whose frames are enough."""
+NOTE_USE_SECONDS = 600.0
+
+_OFFERS_AT_ONCE = 64
+"""How many pieces are offered before the event loop gets its turn."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Restoration:
+    """The service. A file that cannot be restored ends its task, never the service.
+
+    Args:
+        dispatch: the door to the tracker.
+        store: where the files are.
+    """
+
+    def __init__(self, dispatch: Dispatcher, store: PieceStore) -> None:
+        self._dispatch = dispatch
+        self._store = store
+        self._unverified: OrderedDict[TaskId, _Adopted] = OrderedDict()
+        """The most urgent last; without those that are being verified now."""
+        self._since_look = PIECES_A_TURN
+        """How many pieces were verified since it was asked what clients wait for."""
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Restore what there is, then note what is used, until cancelled.
+
+        Has started when every file is known and those of this boot are verified, unless that takes
+        too long. On cancel a file that is not verified stays as it is.
+        """
+        await self._adopt_all()
+        async with trio.open_nursery() as nursery:
+            of_this_boot = _Countdown(sum(a.of_this_boot for a in self._unverified.values()))
+            for _ in range(CONCURRENT_FILES):
+                nursery.start_soon(self._verify_all, of_this_boot)
+            with trio.move_on_after(PATIENCE_SECONDS):
+                await of_this_boot.over.wait()
+            task_status.started()
+            while True:
+                await trio.sleep(NOTE_USE_SECONDS)
+                await self._note_use()
+
+    # what is there
+
+    async def _adopt_all(self) -> None:
+        """Make every file and its task known; if there are too many, those used last."""
+        found = await self._found()
+        tracker = self._dispatch.tracker
+        surplus = max(len(found) + len(tracker.tasks()) - tracker.limits.most_tasks, 0)
+        refused = [self._store.reopen(cached) for cached in found[:surplus]]
+        adopted = []
+        for cached in found[surplus:]:
+            file = self._store.reopen(cached)
+            try:
+                generation = self._dispatch(_adoption(cached, self._dispatch.clock.now()))
+            except TaskConflict:
+                refused.append(file)  # somebody asked for it before it was found
+            else:
+                of_this_boot = self._store.is_of_this_boot(cached)
+                adopted.append(_Adopted(file, cached.sidecars, generation, of_this_boot))
+        adopted.sort(key=lambda a: a.of_this_boot)  # the most urgent last
+        self._unverified.update((a.file.task, a) for a in adopted)
+        if found:
+            log.info("found cached files", count=len(adopted), not_used=len(refused))
+        for file in refused:
+            await self._discard(file)
+
+    async def _found(self) -> list[CachedFile]:
+        """Return the complete files, least recently used first, as the tracker expects them."""
+        inventory = await self._store.take_inventory()
+        for task, problem in inventory.removed.items():
+            log.info("removed what was left of a file", task=task, problem=problem)
+        if inventory.strange:
+            log.warning(
+                "left alone what is not the supernode's in its cache directory",
+                count=len(inventory.strange),
+                examples=sorted(inventory.strange)[:5],
+            )
+        found = [cached for cached in inventory.cached if self._store.find(cached.task) is None]
+        return sorted(found, key=lambda cached: cached.sidecars.origin.accessed_ms)
+
+    # what of it is good
+
+    async def _verify_all(self, of_this_boot: "_Countdown") -> None:
+        while adopted := self._most_urgent():
+            over = False
+            try:
+                over = await self._verify(adopted)
+            finally:
+                if not over:
+                    self._unverified[adopted.file.task] = adopted
+            if over and adopted.of_this_boot:
+                of_this_boot.count()
+            elif over and not adopted.file.discarded:
+                await self._vouch(adopted)
+
+    def _most_urgent(self) -> "_Adopted | None":
+        """Take the file to go on with. O(files to verify), but once a turn only."""
+        if self._since_look >= PIECES_A_TURN:
+            self._since_look = 0
+            for task in [task for task in self._unverified if self._is_wanted(task)]:
+                self._unverified.move_to_end(task)
+        return self._unverified.popitem()[1] if self._unverified else None
+
+    def _is_wanted(self, task: TaskId) -> bool:
+        try:
+            return self._dispatch.tracker.task(task).running > 0
+        except NotFound:
+            return False
+
+    async def _verify(self, adopted: "_Adopted") -> bool:
+        """Verify a file or, if there is much of it, some pieces; tell whether that is over."""
+        try:
+            if adopted.of_this_boot:
+                await self._verify_frames(adopted)
+            elif not await self._verify_some(adopted):
+                return False
+            self._finish(adopted)
+        except Damaged as damage:
+            await self._give_up(adopted, Reason.CACHE_DAMAGED, damage.detail)
+        except StoreError as error:
+            await self._give_up(adopted, error.reason, error.detail)
+        except (Discarded, NotFound, TaskConflict):
+            await self._discard(adopted.file)  # the task was removed meanwhile
+        except Exception as defect:
+            log.exception("a cached file could not be verified", task=adopted.file.task)
+            await self._give_up(adopted, Reason.INTERNAL, type(defect).__name__)
+        return True
+
+    async def _verify_frames(self, adopted: "_Adopted") -> None:
+        await adopted.file.verify_frames()
+        while adopted.verified < len(adopted.said.digests):
+            self._offer_next(adopted)
+            if adopted.verified % _OFFERS_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+
+    async def _verify_some(self, adopted: "_Adopted") -> bool:
+        """Verify pieces until the turn is over; tell whether that was the last one."""
+        while adopted.verified < len(adopted.said.digests):
+            if self._since_look >= PIECES_A_TURN:
+                return False
+            await adopted.file.verify(adopted.verified, adopted.whole)
+            self._offer_next(adopted)
+            self._since_look += 1
+        return True
+
+    def _offer_next(self, adopted: "_Adopted") -> None:
+        number = adopted.verified
+        self._dispatch(
+            CachePiece(
+                task=adopted.file.task,
+                generation=adopted.generation,
+                piece=number,
+                digest=adopted.said.digests[number],
+            )
+        )
+        adopted.verified += 1
+
+    def _finish(self, adopted: "_Adopted") -> None:
+        """Let the task succeed."""
+        self._dispatch(
+            FinishFetch(
+                task=adopted.file.task,
+                generation=adopted.generation,
+                length=adopted.said.length,
+                md5=adopted.said.origin.real_md5,
+                sha256=adopted.sha256,
+            )
+        )
+
+    async def _vouch(self, adopted: "_Adopted") -> None:
+        """Let the sidecars say that the file need not be verified again in this boot."""
+        file = adopted.file
+        try:
+            await file.complete(replace(adopted.said.origin, sha256=adopted.sha256))
+        except StoreError as error:
+            log.warning("a file will be verified again", task=file.task, problem=str(error))
+        except Discarded:
+            pass  # its task was removed meanwhile
+
+    async def _give_up(self, adopted: "_Adopted", reason: Reason, detail: str) -> None:
+        """End the task and discard the file; if nobody waits for it, it is as if never known."""
+        task = adopted.file.task
+        log.warning("a cached file is lost", task=task, reason=reason.code, detail=detail)
+        try:
+            self._dispatch(
+                FailFetch(task=task, generation=adopted.generation, reason=reason, detail=detail)
+            )
+            if not self._dispatch.tracker.task(task).downloads:
+                self._dispatch(RemoveTask(task=task, reason=reason))
+        except (NotFound, TaskConflict):
+            pass  # it was removed meanwhile
+        await self._discard(adopted.file)
+
+    async def _discard(self, file: PieceFile) -> None:
+        try:
+            await self._store.discard(file)
+        except StoreError as error:
+            log.warning("a file could not be removed", task=file.task, problem=str(error))
+
+    # what is used
+
+    async def _note_use(self) -> None:
+        """Have the sidecars tell when files were last used, so that the next process knows."""
+        for file in list(self._store.files()):
+            if file.origin is None or not file.is_complete:
+                continue
+            try:
+                used_ms = int(self._dispatch.tracker.task(file.task).last_used * 1000)
+                if used_ms > file.origin.accessed_ms:
+                    await file.note_access(used_ms)
+            except (NotFound, Discarded):
+                continue
+            except StoreError as error:
+                log.warning("the use of files could not be noted", problem=str(error))
+                return
+
+
+@dataclass(slots=True)
+class _Adopted:
+    """A cached file whose task is as if it were being fetched.
+
+    Args:
+        file: nothing of it is sealed at first.
+        said: what its sidecars say.
+        generation: the task's.
+        of_this_boot: whether its frames are enough.
+    """
+
+    file: PieceFile
+    said: Sidecars
+    generation: int
+    of_this_boot: bool
+    verified: int = 0
+    """How many of its pieces are verified and offered, from the first on."""
+    whole: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    """Of their content."""
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the whole file, once every piece is verified; empty: nobody knows."""
+        if self.said.origin.sha256 or self.of_this_boot:
+            return self.said.origin.sha256
+        return self.whole.hexdigest()
+
+
+class _Countdown:
+    """Tells when the last of so many has been counted."""
+
+    def __init__(self, left: int) -> None:
+        self.over = trio.Event()
+        self._left = left
+        if not left:
+            self.over.set()
+
+    def count(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self.over.set()
+
+
+def _adoption(cached: CachedFile, now: float) -> AdoptTask:
+    said = cached.sidecars
+    return AdoptTask(
+        task=cached.task,
+        spec=TaskSpec(
+            raw_url=said.origin.url,
+            task_url=said.origin.url,
+            md5=said.origin.md5,
+            identifier=said.origin.identifier,
+            call_system=said.origin.call_system,
+            dfdaemon=said.origin.dfdaemon,
+        ),
+        length=said.length,
+        piece_size=said.piece_size,
+        last_used=min(max(said.origin.accessed_ms / 1000, 0.0), now),
+    )
