@@ -2,22 +2,19 @@
 
 import importlib
 import sys
-from pathlib import Path
 from typing import ClassVar
 
 import click
 
 COMMANDS = {
-    "serve": "supernode.cli:serve",
+    "serve": "supernode.serve:command",
     "dfget": "supernode.dfget.command:command",
     "dfget-uploader": "supernode.dfget.command:uploader_command",
     "demo": "supernode.demo.command:command",
+    "check-config": "supernode.config.command:command",
     "version": "supernode.cli:version",
 }
 
-EXIT_UNAVAILABLE = 69
-EXIT_GAVE_UP = 70
-EXIT_CONFIG = 78
 EXIT_INTERRUPTED = 130
 
 
@@ -53,92 +50,11 @@ def cli() -> None:
 
 
 @click.command
-@click.option("--host", default="0.0.0.0", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8002, show_default=True, help="Control port."
-)
-@click.option(
-    "--data-port",
-    type=click.IntRange(0, 65535),
-    default=8001,
-    show_default=True,
-    help="Port that serves pieces; 0: another server does, see --advertise-data-port.",
-)
-@click.option(
-    "--advertise-ip", help="Address under which clients reach this machine. [default: its own]"
-)
-@click.option(
-    "--advertise-data-port",
-    type=click.IntRange(1, 65535),
-    help="Port under which clients reach the data port. [default: --data-port]",
-)
-@click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where pieces are kept. [default: $STATE_DIRECTORY or ~/.local/state/supernode]",
-)
-@click.option(
-    "--allow-origin",
-    multiple=True,
-    metavar="CIDR",
-    help="Fetch from this network, too, though it is loopback or link-local. May be repeated.",
-)
-@click.option(
-    "--deny-origin",
-    multiple=True,
-    metavar="CIDR",
-    help="Never fetch from this network; beats --allow-origin. May be repeated.",
-)
-@click.option(
-    "--seed-slots",
-    type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
-    help="Uploads of one file that the supernode itself makes at once.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(("debug", "info", "warning", "error")),
-    default="info",
-    show_default=True,
-)
-def serve(**settings: object) -> None:
-    """Run the supernode until SIGTERM or SIGINT.
-
-    Exit status: 0 stopped, 69 a port is taken or a directory cannot be made, 70 gave up after
-    repeated crashes, 78 a setting cannot be used.
-    """
-    import msgspec
-    import trio
-
-    from supernode import daemon, logs
-    from supernode.config import Config, ConfigError
-    from supernode.core.errors import InvariantError
-    from supernode.supervision import ServiceGaveUp, first_of
-
-    status = 0
-    problem: BaseExceptionGroup | None = None
-    try:
-        config = msgspec.convert(settings, Config)
-        logs.set_up(config.log_level)
-        trio.run(daemon.run, config)
-    except* (ConfigError, msgspec.ValidationError) as errors:
-        status, problem = EXIT_CONFIG, errors
-    except* OSError as errors:
-        status, problem = EXIT_UNAVAILABLE, errors
-    except* (ServiceGaveUp, InvariantError, daemon.CoreBroken) as errors:
-        status, problem = EXIT_GAVE_UP, errors
-    if problem is not None:
-        click.echo(f"supernode: {first_of(problem)}", err=True)
-    sys.exit(status)
-
-
-@click.command
 def version() -> None:
-    """Print the version."""
-    from importlib.metadata import version as installed
+    """Print the version, and the commit that the executable was made from."""
+    from supernode.version import REVISION, VERSION
 
-    click.echo(installed("supernode"))
+    click.echo(f"{VERSION} {REVISION}".rstrip())
 
 
 def main() -> None:

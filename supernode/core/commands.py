@@ -173,10 +173,16 @@ class PauseTask(Command[None], frozen=True, kw_only=True):
 
 
 class RemoveTask(Command[None], frozen=True, kw_only=True):
-    """Forget a task; its downloads end, its fetch too."""
+    """Forget a task; its downloads end, its fetch too.
+
+    Args:
+        keep_copy: if the supernode has the whole file, only end the downloads and forget who else
+            has it.
+    """
 
     task: TaskId
     reason: Reason
+    keep_copy: bool = False
 
 
 class CreatePreheat(Command[PreheatId], frozen=True, kw_only=True):

@@ -190,6 +190,7 @@ class PiecesHeld(ClientEvent, frozen=True, kw_only=True, tag="pieces.held"):
 
     pieces: int
     """Bitset."""
+    concerns = Concern.A_FEW
 
 
 class PieceAssigned(ClientEvent, frozen=True, kw_only=True, tag="piece.assigned"):

@@ -46,6 +46,16 @@ class Reason(Enum):
     )
     DISK_FULL = ("disk_full", "the supernode's disk is full", Actor.OPERATOR)
     DISK_ERROR = ("disk_error", "the supernode's disk failed", Actor.OPERATOR)
+    PROXY_REFUSED = (
+        "proxy_refused",
+        "the proxy on the way to the origin refused",
+        Actor.OPERATOR,
+    )
+    TOO_MANY_FETCHES = (
+        "too_many_fetches",
+        "the supernode's limit of connections left none for this origin",
+        Actor.OPERATOR,
+    )
     NO_DESCRIPTORS = (
         "no_descriptors",
         "the supernode may not open more files; raise its limit",

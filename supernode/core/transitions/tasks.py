@@ -3,8 +3,10 @@
 from supernode.core.commands import HoldTask, PauseTask, RegisterTask, RemoveTask
 from supernode.core.errors import BadField, Full, TaskConflict
 from supernode.core.events import (
+    DownloadFailed,
     DownloadFinished,
     DownloadStarted,
+    DownloadWithdrawn,
     PiecesHeld,
     TaskPaused,
     TaskRemoved,
@@ -106,7 +108,24 @@ def pause_task(step: Step, command: PauseTask) -> None:
 
 def remove_task(step: Step, command: RemoveTask) -> None:
     """Forget a task. Raises NotFound."""
-    forget_task(step, step.task(command.task), command.reason)
+    task = step.task(command.task)
+    if command.keep_copy and task.status is CdnStatus.SUCCESS:
+        _clear(step, task, command.reason)
+    else:
+        forget_task(step, task, command.reason)
+
+
+def _clear(step: Step, task: Task, reason: Reason) -> None:
+    downloads = list(task.downloads.values())
+    for download in downloads:
+        step.release(leases_of(download), reason)
+    for download in downloads:
+        if download.status is DownloadStatus.RUNNING:
+            step.emit(
+                DownloadFailed(at=step.now, task=task.id, client=download.client, reason=reason)
+            )
+        if download.peer is not None:
+            step.emit(DownloadWithdrawn(at=step.now, task=task.id, client=download.client))
 
 
 def forget_task(step: Step, task: Task, reason: Reason) -> None:

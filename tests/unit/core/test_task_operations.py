@@ -45,6 +45,25 @@ def test_a_removed_task_is_gone_with_its_downloads_and_says_why() -> None:
     assert not world.tracker.peer(PeerId("b-10.0.0.1-15001")).downloads
 
 
+def test_a_task_may_be_cleared_of_its_swarm_and_keep_the_supernodes_copy() -> None:
+    world, (a, b) = swarm("a", "b")
+    a.has(0, 1, 2, 3)
+    world.finish(a.task)
+    b.take(2)
+    world.do(RemoveTask(task=a.task, reason=Reason.TASK_DELETED, keep_copy=True))
+    assert status(a) is DownloadStatus.SUCCESS
+    assert status(b) is DownloadStatus.FAILED
+    c = world.client("c")
+    assert {holder for _, holder in c.take(4)} == {"seed"}
+
+
+def test_there_is_no_copy_to_keep_of_a_file_that_is_still_being_fetched() -> None:
+    world, (a,) = swarm("a")
+    world.do(RemoveTask(task=a.task, reason=Reason.TASK_DELETED, keep_copy=True))
+    with pytest.raises(NotFound):
+        a.pull()
+
+
 def test_a_removed_task_can_be_asked_for_again() -> None:
     world, (a,) = swarm("a")
     world.do(RemoveTask(task=a.task, reason=Reason.TASK_DELETED))

@@ -357,11 +357,11 @@ class Machine(RuleBasedStateMachine):
         if who is not None:
             self.do(PauseTask(task=who[0], paused=paused))
 
-    @rule(who=clients)
-    def remove_task(self, who: tuple[TaskId, ClientId] | None) -> None:
+    @rule(who=clients, keep=st.booleans())
+    def remove_task(self, who: tuple[TaskId, ClientId] | None, keep: bool) -> None:
         """Rarely, for it ends everything."""
         if who is not None and self.chance.random() < 0.1:
-            self.do(RemoveTask(task=who[0], reason=Reason.TASK_DELETED))
+            self.do(RemoveTask(task=who[0], reason=Reason.TASK_DELETED, keep_copy=keep))
 
     @rule(target=preheats, url=st.sampled_from(["http://o/x", "http://o/z"]))
     def create_preheat(self, url: str) -> PreheatId | None:

@@ -1,0 +1,44 @@
+"""What makes well-formed settings unusable: each other, or what there is on this machine."""
+
+from pathlib import Path
+
+from supernode.config.errors import Unusable
+from supernode.config.settings import Config, Data, Disk, Http
+from supernode.config.tls import server_context
+from supernode.config.units import show_water_mark
+
+
+def check(config: Config) -> None:
+    """Raise Unusable if ``serve`` could not run with this."""
+    _ports(config.http, config.data)
+    _state_dir(config.disk.state_dir)
+    _water_marks(config.disk)
+    server_context(config.http)
+
+
+def _ports(http: Http, data: Data) -> None:
+    if not data.port and data.advertise_port is None:
+        problem = "0 serves no pieces: say who does, --advertise-data-port or [data] advertise_port"
+        raise Unusable(problem, "data.port")
+    if data.port and data.port == http.port:
+        problem = f"control and data port are both {data.port}"
+        raise Unusable(problem, "data.port", "http.port")
+
+
+def _state_dir(path: Path) -> None:
+    """Look at what there is of the path: the rest will be made."""
+    try:
+        existing = next(part for part in (path, *path.absolute().parents) if part.exists())
+    except OSError as error:
+        raise Unusable(f"{path}: {error.strerror}", "disk.state_dir") from None
+    if not existing.is_dir():
+        raise Unusable(f"{existing} is not a directory", "disk.state_dir")
+
+
+def _water_marks(disk: Disk) -> None:
+    high, low = disk.high, disk.low
+    both = f"low = {show_water_mark(low)} and high = {show_water_mark(high)}"
+    if (high.share is None) != (low.share is None):
+        raise Unusable(f"{both}: shares or sizes, but not one of each", "disk.low", "disk.high")
+    if (low.share or low.size or 0) >= (high.share or high.size or 0):
+        raise Unusable(f"{both}: low must be below high", "disk.low", "disk.high")

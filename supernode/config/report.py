@@ -1,0 +1,48 @@
+"""What ``check-config`` prints: the configuration as a TOML file that says where it is from."""
+
+import json
+from collections.abc import Iterator
+
+import click
+
+from supernode.config.catalogue import SECTIONS, SETTINGS, Setting
+from supernode.config.kinds import Whole
+from supernode.config.load import Loaded
+from supernode.config.sources import DEFAULTS, Source
+
+_MOST_WIDTH = 50
+"""A longer line pushes its own remark to the right, and not those of all."""
+
+
+def report(loaded: Loaded) -> Iterator[str]:
+    """Yield the lines, with what is not a default made bold. Secrets are masked."""
+    lines = {
+        setting: f"{setting.key} = {_toml(setting, setting.value(loaded.config))}"
+        for setting in SETTINGS.values()
+    }
+    width = max(len(line) for line in lines.values() if len(line) <= _MOST_WIDTH)
+    yield f"# {loaded.file} was read" if loaded.file else "# no file was read"
+    for section in SECTIONS:
+        yield f"\n[{section}]"
+        for setting, line in lines.items():
+            if setting.section == section:
+                source = loaded.sources[setting.path]
+                text = f"{line:{width}}  # {_remark(setting, source)}"
+                yield text if source is DEFAULTS else click.style(text, bold=True)
+
+
+def _remark(setting: Setting, source: Source) -> str:
+    place = source.place(setting)
+    if source is DEFAULTS and setting.about.default:
+        return f"{place}: {setting.about.default}"
+    return place
+
+
+def _toml(setting: Setting, value: object) -> str:
+    """Return a value as TOML has it, text like JSON."""
+    texts = setting.texts(value)
+    if not isinstance(setting.kind, Whole):
+        texts = [json.dumps(text, ensure_ascii=False) for text in texts]
+    if setting.many:
+        return f"[{', '.join(texts)}]"
+    return texts[0] if texts else '""'
