@@ -1,20 +1,53 @@
-"""Fan-out of the core's events: numbers them and wakes who waits for them.
+"""Fan-out of the core's events: numbers them, wakes who waits for them, lets others read along.
 
 Knows no transport. Never blocks. News of a piece costs the same whether one client waits or ten
-thousand, for it wakes only as many as it can help.
+thousand, for it wakes only as many as it can help. Whoever reads along has a place of its own in
+the last events, which are there once for all: one that is slow holds up nobody and costs nothing.
 """
 
-from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import trio
 
-from supernode.core.events import ClientEvent, Concern, Event, TaskEvent, TaskRegistered
+from supernode.core.events import (
+    ClientEvent,
+    Concern,
+    Event,
+    PreheatRegistered,
+    PreheatRemoved,
+    TaskEvent,
+    TaskFailed,
+    TaskFinished,
+    TaskRegistered,
+    TaskRemoved,
+    TaskResumed,
+)
 from supernode.core.identity import ClientId
 
 TO_FETCH = "to fetch"
 """Topic: there may be a task to fetch. Every task ID is a topic, too."""
+TO_PREHEAT = "to preheat"
+"""Topic: there may be a preheat to begin or to end."""
+REMOVED = "removed"
+"""Topic: a task is known no longer."""
 
+RECENT = 8192
+"""How many events are kept for those who read along: how far one may fall behind."""
+BATCH = 64
+"""How many of them a subscriber is given at a time, and so may keep from being forgotten."""
+
+_TOPICS: dict[type[Event], tuple[str, ...]] = {
+    TaskRegistered: (TO_FETCH,),
+    TaskResumed: (TO_FETCH,),
+    TaskFinished: (TO_PREHEAT,),
+    TaskFailed: (TO_PREHEAT,),
+    TaskRemoved: (TO_PREHEAT, REMOVED),
+    PreheatRegistered: (TO_PREHEAT,),
+    PreheatRemoved: (TO_PREHEAT,),
+}
 _A_FEW = 6
 """How many are woken by news for a few: a finished piece makes one more holder, which has five
 slots unless configured, and gives one slot back."""
@@ -24,12 +57,37 @@ _Queue = OrderedDict[trio.Event, None]
 """Those who wait, in the order they came."""
 
 
+@dataclass(slots=True, eq=False)
+class Published:
+    """An event with its number: one object for all who read it."""
+
+    seq: int
+    event: Event
+    text: str = ""
+    """What it was rendered as, so that this is done once, and only if somebody reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What a subscriber has missed: the events of these numbers, inclusive."""
+
+    first: int
+    last: int
+
+
+Listener: TypeAlias = Callable[[Published], None]
+
+
 class Feed:
-    """Who waits for which topic, in the order they came."""
+    """The events, those who read them, and who waits for which topic."""
 
     def __init__(self) -> None:
         self.seq = 0
-        """Number of the last event."""
+        """Number of the last event; the state now contains all up to it."""
+        self._listeners: list[Listener] = []
+        self._recent: deque[Published] = deque(maxlen=RECENT)
+        self._readers = trio.lowlevel.ParkingLot()
+        self._closed = False
         self._topics: dict[Hashable, _Queue] = {}
         self._clients: dict[Hashable, _Queue] = {}
         """The same waiters by (topic, client), if they wait on behalf of one."""
@@ -38,8 +96,16 @@ class Feed:
         """Make events known. Synchronous; does not fail."""
         for event in events:
             self.seq += 1
+            published = Published(self.seq, event)
+            self._recent.append(published)
+            for listener in self._listeners:
+                listener(published)
             if isinstance(event, TaskEvent):
                 self._publish_to_waiters(event)
+            for topic in _TOPICS.get(type(event), ()):
+                _wake(self._topics.get(topic))
+        if self._readers:
+            self._readers.unpark_all()
 
     def _publish_to_waiters(self, event: TaskEvent) -> None:
         match event.concerns:
@@ -49,8 +115,19 @@ class Feed:
                 _wake(self._topics.get(event.task))
             case Concern.ITS_CLIENT if isinstance(event, ClientEvent):
                 _wake(self._clients.get((event.task, event.client)))
-        if isinstance(event, TaskRegistered):
-            _wake(self._topics.get(TO_FETCH))
+
+    def listen(self, listener: Listener) -> None:
+        """Have every event told to ``listener`` as it happens; it must neither wait nor fail."""
+        self._listeners.append(listener)
+
+    def subscribe(self) -> "Subscription":
+        """Return the events from now on: the first is number ``seq + 1``."""
+        return Subscription(self)
+
+    def close(self) -> None:
+        """End every subscription, also those that are still to begin."""
+        self._closed = True
+        self._readers.unpark_all()
 
     def nudge(self) -> None:
         """Wake a few waiters of every topic: time alone may have changed what they can get."""
@@ -89,6 +166,35 @@ class Feed:
             _leave(self._topics, topic, woken)
             if client is not None:
                 _leave(self._clients, (topic, client), woken)
+
+
+class Subscription:
+    """A place in the events. Costs nothing while nobody takes; just drop it when done."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._last = feed.seq
+
+    async def take(self) -> list[Published | Gap]:
+        """Wait for events and return the next ones in order, at most ``BATCH``.
+
+        Does not checkpoint if some are there. On cancel, none is lost.
+
+        Returns:
+            Events without a number left out; or one gap, if too many came since the last call, up
+            to the present; or nothing when the feed is closed.
+        """
+        feed = self._feed
+        while self._last == feed.seq and not feed._closed:
+            await feed._readers.park()
+        if feed._closed:
+            return []
+        oldest = feed._recent[0].seq
+        first, self._last = self._last + 1, feed.seq
+        if first < oldest:
+            return [Gap(first, self._last)]
+        self._last = min(self._last, first + BATCH - 1)
+        return [feed._recent[seq - oldest] for seq in range(first, self._last + 1)]
 
 
 def _join(queues: dict[Hashable, _Queue], key: Hashable, woken: trio.Event) -> None:

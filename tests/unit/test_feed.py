@@ -1,4 +1,4 @@
-"""Who is woken by what, in which order, and that nobody is left behind."""
+"""Who is woken by what, in which order, and that nobody is left behind; who reads along."""
 
 import math
 from collections.abc import Callable
@@ -12,8 +12,12 @@ from supernode.core.events import (
     Concern,
     DownloadFailed,
     DownloadFinished,
+    DownloadForgotten,
+    DownloadSeen,
     DownloadStarted,
     DownloadWithdrawn,
+    Event,
+    LeaseEvent,
     LeaseExpired,
     LeaseOverdue,
     LeaseReleased,
@@ -22,20 +26,36 @@ from supernode.core.events import (
     PieceCached,
     PieceFailed,
     PieceFinished,
+    PiecesHeld,
     PiecesOffered,
+    PreheatRegistered,
+    PreheatRemoved,
     TaskEvent,
     TaskFailed,
     TaskFinished,
+    TaskPaused,
     TaskRegistered,
+    TaskRemoved,
+    TaskResumed,
     TaskSized,
     TaskStarted,
     Why,
 )
-from supernode.core.identity import ClientId, PeerId, TaskId
+from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.model import CdnStatus, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
-from supernode.feed import TO_FETCH, Feed
+from supernode.feed import (
+    BATCH,
+    RECENT,
+    REMOVED,
+    TO_FETCH,
+    TO_PREHEAT,
+    Feed,
+    Gap,
+    Published,
+    Subscription,
+)
 
 X, Y = TaskId("x"), TaskId("y")
 C, PIECE = ClientId("c"), PieceNumber(0)
@@ -48,11 +68,14 @@ ASSIGNED = PieceAssigned(
     client=C,
     piece=PIECE,
     holder=None,
+    source=None,
     overdue_at=8,
     deadline=9,
     why=Why.PEER,
 )
-REGISTERED = TaskRegistered(at=0, task=X, spec=TaskSpec(raw_url="", task_url=""))
+SPEC = TaskSpec(raw_url="", task_url="")
+REGISTERED = TaskRegistered(at=0, task=X, generation=1, spec=SPEC, last_used=0)
+PREHEAT = PreheatId("p")
 
 FEW = 6
 
@@ -159,11 +182,17 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (TaskSized, Concern.EVERYBODY),
         (TaskFinished, Concern.EVERYBODY),
         (TaskFailed, Concern.EVERYBODY),
+        (TaskPaused, Concern.EVERYBODY),  # so that they can be told why they wait
+        (TaskResumed, Concern.EVERYBODY),
+        (TaskRemoved, Concern.EVERYBODY),
         (PieceCached, Concern.A_FEW),
         (DownloadStarted, Concern.NOBODY),
+        (DownloadSeen, Concern.NOBODY),
         (DownloadFinished, Concern.ITS_CLIENT),  # it may have a pull waiting
         (DownloadFailed, Concern.ITS_CLIENT),
         (DownloadWithdrawn, Concern.NOBODY),
+        (DownloadForgotten, Concern.NOBODY),
+        (PiecesHeld, Concern.A_FEW),
         (PieceAssigned, Concern.NOBODY),
         (PiecesOffered, Concern.NOBODY),
         (PieceFinished, Concern.A_FEW),
@@ -179,17 +208,32 @@ def test_whom_an_event_concerns(kind: type[TaskEvent], concerns: Concern) -> Non
 
 def test_every_event_of_a_task_is_in_that_table() -> None:
     (mark,) = test_whom_an_event_concerns.pytestmark  # type: ignore[attr-defined]
-    kinds = {*TaskEvent.__subclasses__(), *ClientEvent.__subclasses__()} - {ClientEvent}
+    bases = (TaskEvent, ClientEvent, LeaseEvent)
+    kinds = {kind for base in bases for kind in base.__subclasses__()} - set(bases)
     assert {kind for kind, _ in mark.args[1]} == kinds
 
 
-async def test_a_new_task_wakes_the_fetcher() -> None:
+@pytest.mark.parametrize(
+    ("event", "topics"),
+    [
+        (REGISTERED, [TO_FETCH]),
+        (TaskResumed(at=0, task=X), [TO_FETCH]),
+        (FAILED, [TO_PREHEAT]),
+        (TaskFinished(at=0, task=X, length=1, md5="", sha256=""), [TO_PREHEAT]),
+        (TaskRemoved(at=0, task=X, reason=Reason.TASK_DELETED), [TO_PREHEAT, REMOVED]),
+        (PreheatRegistered(at=0, preheat=PREHEAT, task=X, spec=SPEC), [TO_PREHEAT]),
+        (PreheatRemoved(at=0, preheat=PREHEAT, task=X), [TO_PREHEAT]),
+    ],
+)
+async def test_a_service_is_woken_by_what_makes_work_for_it(
+    event: Event, topics: list[str]
+) -> None:
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
             waiting = Waiting(Feed(), nursery)
-            await waiting.add("fetcher", topic=TO_FETCH)
-            await waiting.add("client")
-            assert await waiting.after(lambda: waiting.feed.publish([REGISTERED])) == ["fetcher"]
+            for service in (TO_FETCH, TO_PREHEAT, REMOVED):
+                await waiting.add(service, topic=service)
+            assert await waiting.after(lambda: waiting.feed.publish([event])) == topics
             nursery.cancel_scope.cancel()
 
 
@@ -280,3 +324,112 @@ async def test_news_between_a_look_and_the_wait_cannot_be_missed() -> None:
                 nursery.start_soon(second)
     assert len(seen) <= 2
     assert feed._topics == {}
+
+
+# Reading along.
+
+
+async def numbers(subscription: Subscription, count: int) -> list[int]:
+    """Take so many events and return their numbers."""
+    got: list[int] = []
+    while len(got) < count:
+        for item in await subscription.take():
+            assert isinstance(item, Published)
+            got.append(item.seq)
+    return got
+
+
+async def test_a_subscriber_gets_what_comes_after_it_in_order() -> None:
+    with trio.fail_after(10):
+        feed = Feed()
+        feed.publish([FAILED])
+        subscription = feed.subscribe()
+        feed.publish([CACHED, FAILED])
+        feed.publish([REGISTERED])
+        items = await subscription.take()
+        assert [(item.seq, item.event) for item in items if isinstance(item, Published)] == [
+            (2, CACHED),
+            (3, FAILED),
+            (4, REGISTERED),
+        ]
+
+
+async def test_a_subscriber_waits_for_what_comes() -> None:
+    with trio.fail_after(10):
+        feed = Feed()
+        got: list[int] = []
+
+        async def read(subscription: Subscription) -> None:
+            got.extend(await numbers(subscription, 2))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(read, feed.subscribe())
+            for _ in range(2):
+                await wait_all_tasks_blocked()
+                feed.publish([CACHED])
+        assert sorted(got) == [1, 1, 1, 2, 2, 2]
+
+
+async def test_a_subscriber_may_fall_behind_as_far_as_events_are_kept() -> None:
+    with trio.fail_after(10):
+        feed = Feed()
+        feed.publish([FAILED] * 10)
+        subscription = feed.subscribe()
+        feed.publish([CACHED] * RECENT)
+        assert len(await subscription.take()) == BATCH
+        feed.publish([CACHED] * BATCH)
+        expected = list(range(11 + BATCH, 11 + RECENT + BATCH))
+        assert await numbers(subscription, RECENT) == expected
+
+
+async def test_one_that_is_too_slow_is_told_what_it_missed_and_goes_on_from_there() -> None:
+    with trio.fail_after(10):
+        feed = Feed()
+        slow, quick = feed.subscribe(), feed.subscribe()
+        feed.publish([CACHED])
+        assert await numbers(quick, 1) == [1]
+        feed.publish([CACHED] * RECENT)
+        assert await slow.take() == [Gap(1, RECENT + 1)]
+        assert await numbers(quick, RECENT) == list(range(2, RECENT + 2))
+        feed.publish([CACHED])
+        assert await numbers(slow, 1) == await numbers(quick, 1) == [RECENT + 2]
+
+
+async def test_who_stops_waiting_misses_nothing() -> None:
+    with trio.fail_after(10):
+        feed = Feed()
+        subscription = feed.subscribe()
+        with trio.move_on_after(0):
+            await subscription.take()
+        feed.publish([CACHED])
+        assert await numbers(subscription, 1) == [1]
+
+
+async def test_when_the_feed_is_closed_subscribers_get_nothing_more() -> None:
+    with trio.fail_after(10):
+        feed = Feed()
+        ended: list[str] = []
+
+        async def read(name: str, subscription: Subscription) -> None:
+            while await subscription.take():
+                pass
+            ended.append(name)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read, "waits", feed.subscribe())
+            await wait_all_tasks_blocked()
+            behind = feed.subscribe()
+            feed.publish([CACHED])
+            feed.close()
+            nursery.start_soon(read, "behind", behind)
+            nursery.start_soon(read, "late", feed.subscribe())
+        assert sorted(ended) == ["behind", "late", "waits"]
+
+
+async def test_listeners_are_told_of_every_event_at_once() -> None:
+    feed = Feed()
+    told: list[tuple[int, Event]] = []
+    feed.listen(lambda published: told.append((published.seq, published.event)))
+    feed.publish([CACHED, FAILED])
+    assert told == [(1, CACHED), (2, FAILED)]

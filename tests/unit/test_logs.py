@@ -1,11 +1,12 @@
-"""Logs on a terminal."""
+"""Logs on a terminal and elsewhere."""
 
+import json
 import os
 import pty
 import subprocess
 import sys
 
-PROGRAM = """
+FAILING = """
 import structlog
 from supernode import logs
 
@@ -23,7 +24,7 @@ except RuntimeError:
 
 def test_a_traceback_on_a_terminal_shows_no_secrets() -> None:
     ours, terminal = pty.openpty()
-    subprocess.run([sys.executable, "-c", PROGRAM], stderr=terminal, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", FAILING], stderr=terminal, check=True, timeout=30)
     os.close(terminal)
     shown = b""
     try:
@@ -34,3 +35,38 @@ def test_a_traceback_on_a_terminal_shows_no_secrets() -> None:
     os.close(ours)
     assert b"RuntimeError" in shown
     assert b"s3cr3t" not in shown
+
+
+ANSWERING = """
+import logging
+import structlog
+from supernode import logs
+from supernode.api.event_log import log_event
+from supernode.core.events import PeerLeft, PeerSeen
+from supernode.feed import Feed
+
+logs.set_up("info")
+feed = Feed()
+feed.listen(log_event)
+with structlog.contextvars.bound_contextvars(request="r1", remote="10.0.0.1"):
+    structlog.get_logger("supernode").warning("ours", task="t")
+    logging.getLogger("library").warning("theirs")
+    feed.publish([PeerSeen(at=0, peer="p"), PeerLeft(at=0, peer="p")])
+structlog.get_logger("supernode").info("afterwards")
+"""
+
+
+def test_lines_are_json_and_name_the_request_they_were_written_for() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ANSWERING], stderr=subprocess.PIPE, check=True, timeout=30
+    )
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [(line["level"], line["event"], line.get("request")) for line in lines] == [
+        ("warning", "ours", "r1"),
+        ("warning", "theirs", "r1"),
+        ("info", "peer.left", "r1"),
+        ("info", "afterwards", None),
+    ]
+    assert lines[0]["task"] == "t"
+    assert lines[2]["peer"] == "p"
+    assert lines[2]["seq"] == 2

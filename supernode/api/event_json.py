@@ -1,0 +1,171 @@
+"""Events as they are shown: flat JSON objects without secrets and without our insides.
+
+The types of the messages are made from those of the events, field by field, so that an event which
+the core learns is shown, and described, from then on. A field is shown as it is, spelled as the
+interface spells its models, unless the table below knows better.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple, TypeAlias, get_args
+
+import msgspec
+from msgspec import Meta
+
+from supernode.core.events import Event, LeaseEvent, PieceAssigned, PieceFinished
+from supernode.core.identity import without_credentials
+from supernode.core.pieces import FRAME_BYTES, digest_length
+from supernode.feed import Gap, Published
+
+SEED = "seed"
+"""The supernode itself, where the ID of a peer could stand."""
+
+Moment: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""RFC 3339, UTC, milliseconds."""
+
+
+class _Shown(NamedTuple):
+    """One field of a message.
+
+    Args:
+        kind: its type; one that allows None is left out when it is None.
+        of: takes it from the event.
+    """
+
+    name: str
+    kind: Any  # a type expression
+    of: Callable[[Any], object]
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _moment_in(field: str, name: str) -> _Shown:
+    value = attrgetter(field)
+    return _Shown(name, Moment, lambda event: _moment(value(event)))
+
+
+def _holder(event: LeaseEvent | PieceAssigned | PieceFinished) -> str | None:
+    """Return who gave a piece, or was to; a piece that was not leased may be from anywhere."""
+    return event.source or (SEED if event.lease is not None else None)
+
+
+def _seconds(event: PieceFinished) -> float | None:
+    return None if event.seconds is None else round(event.seconds, 3)
+
+
+_SHOWN: dict[str, tuple[_Shown, ...]] = {
+    "at": (_moment_in("at", "time"),),
+    "ip": (_Shown("IP", str, attrgetter("ip")),),
+    # The file. A URL's query may be part of its name; what a client has filtered out is not.
+    "spec": (
+        _Shown("taskURL", str, lambda event: without_credentials(event.spec.task_url)),
+        _Shown("md5", str | None, lambda event: event.spec.md5 or None),
+        _Shown("identifier", str | None, lambda event: event.spec.identifier or None),
+        _Shown("headers", list[str] | None, lambda event: event.spec.headers.names() or None),
+    ),
+    "status": (_Shown("cdnStatus", str, lambda event: event.status.value),),
+    "reason": (_Shown("reason", str, lambda event: event.reason.code),),
+    "last_used": (),
+    # Amounts are bytes of content, as the origin counts them.
+    "length": (_Shown("bytes", int | None, attrgetter("length")),),
+    "size": (_Shown("bytes", int, lambda event: event.size - FRAME_BYTES),),
+    "digest": (
+        _Shown("bytes", int, lambda event: digest_length(event.digest) - FRAME_BYTES),
+        _Shown("pieceMD5", str, attrgetter("digest")),
+    ),
+    "pieces": (_Shown("pieces", int, lambda event: event.pieces.bit_count()),),
+    # The lease.
+    "holder": (),
+    "source": (_Shown("holder", str | None, _holder),),
+    "seconds": (_Shown("seconds", float | None, _seconds),),
+    "why": (_Shown("why", str, lambda event: event.why.name.lower()),),
+    "overdue_at": (_moment_in("overdue_at", "overdueAt"),),
+    "deadline": (_moment_in("deadline", "deadline"),),
+    "avoid_until": (_moment_in("avoid_until", "avoidUntil"),),
+    "question": (),
+}
+
+
+class GapMessage(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
+    """The reader was too slow: it missed the events of these numbers, inclusive."""
+
+    first: int = msgspec.field(name="from")
+    last: int = msgspec.field(name="to")
+
+
+class _Rendering(NamedTuple):
+    """How the events of one type are shown."""
+
+    message: type[msgspec.Struct]
+    shown: tuple[_Shown, ...]
+
+
+def _rendering(kind: type[Event]) -> _Rendering:
+    shown = tuple(
+        part
+        for field in msgspec.structs.fields(kind)
+        for part in _SHOWN.get(field.name, (_as_it_is(field),))
+    )
+    message = msgspec.defstruct(
+        kind.__name__,
+        [("seq", int), *(_definition(part) for part in shown)],
+        namespace={"__doc__": kind.__doc__},
+        tag_field="type",
+        tag=kind.__struct_config__.tag,
+        frozen=True,
+        kw_only=True,
+        omit_defaults=True,
+    )
+    return _Rendering(message, shown)
+
+
+def _as_it_is(field: msgspec.structs.FieldInfo) -> _Shown:
+    first, *others = field.name.split("_")
+    name = first + "".join(word.capitalize() for word in others)
+    return _Shown(name, field.type, attrgetter(field.name))
+
+
+def _definition(part: _Shown) -> tuple[str, Any] | tuple[str, Any, None]:
+    if type(None) in get_args(part.kind):
+        return part.name, part.kind, None
+    return part.name, part.kind
+
+
+def _kinds(of: type[Event] = Event) -> Iterator[type[Event]]:
+    """Yield the types of what happens, but not their bases."""
+    if not of.__subclasses__():
+        yield of
+    for kind in of.__subclasses__():
+        yield from _kinds(kind)
+
+
+_RENDERINGS = {kind: _rendering(kind) for kind in _kinds()}
+
+MESSAGES: tuple[type[msgspec.Struct], ...] = (
+    *(rendering.message for rendering in _RENDERINGS.values()),
+    GapMessage,
+)
+"""The type of every message that there can be; ``type`` tells them apart."""
+
+
+def message(published: Published) -> msgspec.Struct:
+    """Return an event as it is shown."""
+    kind, shown = _RENDERINGS[type(published.event)]
+    fields = {part.name: part.of(published.event) for part in shown}
+    return kind(seq=published.seq, **fields)
+
+
+def text(item: Published | Gap) -> str:
+    """Return an event, or a gap, as one JSON object; an event is rendered only once."""
+    if isinstance(item, Gap):
+        return _json(GapMessage(item.first, item.last))
+    if not item.text:
+        item.text = _json(message(item))
+    return item.text
+
+
+def _json(shown: msgspec.Struct) -> str:
+    return msgspec.json.encode(shown).decode()
