@@ -6,7 +6,7 @@ no trace.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 from urllib.parse import parse_qs
@@ -18,7 +18,8 @@ from supernode.core.errors import BadField, DomainError
 from supernode.core.identity import ClientId, TaskId
 from supernode.feed import Feed
 
-_MOST_QUERY_FIELDS = 64
+MOST_QUERY_FIELDS = 64
+SEQ_HEADER = "Supernode-Seq"
 
 
 @dataclass(frozen=True)
@@ -30,23 +31,24 @@ class Request:
         query_string: as it came.
         headers: names in lower case.
         body: at most as long as the binding allows.
+        is_v1: whether it came under ``/api/v1``, where some answers are v1's.
     """
 
     path_fields: Mapping[str, str] = field(default_factory=dict)
     query_string: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    is_v1: bool = False
 
     @cached_property
-    def query(self) -> dict[str, str]:
-        """The query's fields; of a repeated one the first. Raises BadField."""
+    def query(self) -> dict[str, list[str]]:
+        """The query's fields, each with its values in order. Raises BadField."""
         try:
-            fields = parse_qs(
-                self.query_string, keep_blank_values=True, max_num_fields=_MOST_QUERY_FIELDS
+            return parse_qs(
+                self.query_string, keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS
             )
-        except ValueError as error:
-            raise BadField("query", str(error)) from None
-        return {name: values[0] for name, values in fields.items()}
+        except ValueError:
+            raise BadField("query", f"has more than {MOST_QUERY_FIELDS} fields") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,4 +111,10 @@ class Responder:
                 outcome = outcome.again(time_is_over)
         except DomainError as error:
             return self._explain(error)
-        return outcome
+        return self._dated(outcome)
+
+    def _dated(self, answer: Answer) -> Answer:
+        """Return the answer with the number of the last event it takes into account."""
+        if answer.status >= 400:
+            return answer
+        return replace(answer, headers={**answer.headers, SEQ_HEADER: str(self._feed.seq)})

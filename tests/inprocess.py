@@ -55,8 +55,8 @@ class InProcess:
 
     def size(self, task: TaskId, length: int | None) -> int:
         """Let the origin answer; return the piece size."""
-        self.dispatch(StartFetch(task=task))
-        return self.dispatch(SizeTask(task=task, length=length))
+        generation = self.dispatch(StartFetch(task=task))
+        return self.dispatch(SizeTask(task=task, generation=generation, length=length))
 
     def cache(self, task: TaskId, *pieces: int) -> None:
         """Let these pieces arrive; unless given, all of them."""
@@ -70,16 +70,28 @@ class InProcess:
 
     def cache_piece(self, task: TaskId, piece: int, digest: PieceDigest) -> None:
         """Let one piece arrive."""
-        self.dispatch(CachePiece(task=task, piece=piece, digest=digest))
+        generation = self.tracker.task(task).generation
+        self.dispatch(CachePiece(task=task, generation=generation, piece=piece, digest=digest))
 
     def finish(self, task: TaskId) -> None:
         """Let the fetch succeed."""
-        length = self.tracker.task(task).length
-        assert length is not None
-        self.dispatch(FinishFetch(task=task, length=length, md5="1" * 32, sha256="2" * 64))
+        known = self.tracker.task(task)
+        assert known.length is not None
+        self.dispatch(
+            FinishFetch(
+                task=task,
+                generation=known.generation,
+                length=known.length,
+                md5="1" * 32,
+                sha256="2" * 64,
+            )
+        )
 
     def fail(self, task: TaskId, reason: Reason, detail: str = "") -> None:
         """Let the fetch fail."""
-        if self.tracker.task(task).status is CdnStatus.WAITING:
+        known = self.tracker.task(task)
+        if known.status is CdnStatus.WAITING:
             self.dispatch(StartFetch(task=task))
-        self.dispatch(FailFetch(task=task, reason=reason, detail=detail))
+        self.dispatch(
+            FailFetch(task=task, generation=known.generation, reason=reason, detail=detail)
+        )

@@ -1,38 +1,73 @@
 """The handlers bound to Quart: routing, bodies and errors of the web framework's side."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import structlog
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Response, has_websocket_context, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from supernode.api.access import recorded
 from supernode.api.errors import failure
 from supernode.api.negotiation import prefers_plain_text
-from supernode.api.routes import Route
+from supernode.api.operations import Operation
+from supernode.api.paths import at_the_root
 from supernode.core.pieces import MIB
 from supernode.exchange import Answer, Request, Responder
 
-LARGEST_BODY = MIB
 BODY_SECONDS = 20
 """How long a request's body may take to arrive."""
+
+_IS_V1 = "supernode.is_v1"
+"""Key of the scope: whether the request came under ``/api/v1``."""
+_VARIABLE = re.compile(r"{(\w+)}")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-def create_app(routes: Sequence[Route], responder: Responder) -> QuartTrio:
-    """Return the web app that serves ``routes``."""
-    app = QuartTrio("supernode", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
+class App(QuartTrio):
+    """The web app. Routes know the paths at the root only; every request is on the record."""
+
+    async def asgi_app(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Serve one connection's request, or the lifespan."""
+        if scope["type"] == "lifespan":
+            await super().asgi_app(scope, receive, send)
+        else:
+            await recorded(self._at_the_root, scope, receive, send)
+
+    async def _at_the_root(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        assert scope["type"] != "lifespan"
+        path, is_v1 = at_the_root(scope["path"])
+        await super().asgi_app(cast("Scope", {**scope, "path": path, _IS_V1: is_v1}), receive, send)
+
+
+def create_app(
+    operations: Sequence[Operation], responder: Responder, *, largest_body: int = MIB
+) -> App:
+    """Return the web app that serves ``operations``.
+
+    Args:
+        operations: what there is to serve.
+        responder: turns what handlers say into answers.
+        largest_body: of a request, in bytes; a larger one is answered 413.
+    """
+    app = App("supernode", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = largest_body
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
-    for route in routes:
-        name = f"{route.method} {route.path}"
+    app.url_map.merge_slashes = False  # it would redirect, with a page of HTML
+    for operation in operations:
         app.add_url_rule(
-            route.path,
-            name,
-            _bound(route, responder),
-            methods=[route.method],
+            _VARIABLE.sub(r"<\1>", operation.path),
+            f"{operation.method} {operation.path}",
+            _bound(operation, responder),
+            methods=[operation.method],
             provide_automatic_options=False,
         )
     app.register_error_handler(HTTPException, _http_error)
@@ -40,17 +75,19 @@ def create_app(routes: Sequence[Route], responder: Responder) -> QuartTrio:
     return app
 
 
-def _bound(route: Route, responder: Responder) -> Callable[..., Awaitable[Response]]:
+def _bound(operation: Operation, responder: Responder) -> Callable[..., Awaitable[Response]]:
     async def view(**path_fields: str) -> Response:
-        if request.method != route.method:  # HEAD, which the framework takes for GET
-            raise MethodNotAllowed([route.method])
+        if request.method != operation.method:  # HEAD, which the framework takes for GET
+            raise MethodNotAllowed([operation.method])
         asked = Request(
             path_fields=path_fields,
             query_string=request.query_string.decode("latin-1"),
             headers={name.lower(): _header(name) for name in request.headers.keys()},  # noqa: SIM118
             body=cast("bytes", await request.get_data()),
+            is_v1=cast("dict[str, bool]", request.scope)[_IS_V1],
         )
-        return _response(await responder.respond(route.handler, asked))
+        answer = await responder.respond(operation.handler, asked)
+        return _response(operation.in_dialect(answer, asked))
 
     return view
 

@@ -1,8 +1,9 @@
 """From a request's bytes to a checked model, with errors that name the field."""
 
 import re
-from collections.abc import Mapping
-from typing import Any, TypeVar, get_args
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -10,11 +11,14 @@ from supernode.core.errors import BadField
 
 M = TypeVar("M", bound=msgspec.Struct)
 
+_MISSING = re.compile(r"Object missing required field `(?P<field>.*)`")
 _WHERE = re.compile(r"(?P<problem>.*) - at `\$\.?(?P<field>.*)`", re.DOTALL)
 
 
 def from_json(body: bytes, model: type[M]) -> M:
     """Return the model in ``body``; keys in any case, unknown ones ignored, no body is ``{}``.
+
+    A key whose value is null is as good as left out.
 
     Raises:
         BadField: not JSON, not an object, or a field of the wrong type or out of bounds.
@@ -26,13 +30,24 @@ def from_json(body: bytes, model: type[M]) -> M:
     return convert(data, model)
 
 
-def from_fields(fields: Mapping[str, str], model: type[M]) -> M:
-    """Return the model in a query's fields, whose names are spelled as the model's.
+def from_fields(fields: Mapping[str, Sequence[str]], model: type[M]) -> M:
+    """Return the model in a query's fields; names in any case, unknown ones ignored.
+
+    A field that is a list may be repeated, hold several values separated by commas, or both. Of
+    any other that is repeated, the first counts.
 
     Raises:
-        BadField: a value of the wrong type or out of bounds.
+        BadField: one is missing, of the wrong type or out of bounds.
     """
-    return convert(dict(fields), model, strict=False)
+    known = _fields(model)
+    data: dict[str, object] = {}
+    for name, values in fields.items():
+        field = known.get(name.lower())
+        if field and _is_list(field.type):
+            data[name] = [part for value in values for part in value.split(",")]
+        elif field:
+            data[name] = values[0]
+    return convert(data, model, strict=False)
 
 
 def convert(data: object, model: type[M], *, strict: bool = True) -> M:
@@ -44,6 +59,8 @@ def convert(data: object, model: type[M], *, strict: bool = True) -> M:
     except msgspec.ValidationError as error:
         if match := _WHERE.fullmatch(str(error)):
             raise BadField(match["field"], match["problem"].lower()) from None
+        if match := _MISSING.fullmatch(str(error)):
+            raise BadField(match["field"], "is required") from None
         raise BadField("body", str(error)) from None
 
 
@@ -57,14 +74,25 @@ def _spelled(value: Any, kind: Any) -> Any:  # noqa: ANN401 - JSON
         return [item if isinstance(item, list) else _spelled(item, model) for item in value]
     if not isinstance(value, dict):
         return value
-    fields = {f.encode_name.lower(): f for f in msgspec.structs.fields(model)}
+    known = _fields(model)
     return {
-        known.encode_name: _spelled(item, known.type)
+        field.encode_name: _spelled(item, field.type)
         for key, item in value.items()
-        if (known := fields.get(key.lower()))
+        if item is not None and (field := known.get(key.lower()))
     }
 
 
+@cache
+def _fields(model: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """Return a model's fields by their names in lower case."""
+    return {field.encode_name.lower(): field for field in msgspec.structs.fields(model)}
+
+
+def _is_list(kind: Any) -> bool:  # noqa: ANN401 - a type expression
+    return get_origin(kind) is list or any(map(_is_list, get_args(kind)))
+
+
+@cache
 def _model_in(kind: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - a type expression
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind

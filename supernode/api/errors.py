@@ -3,7 +3,16 @@
 import msgspec
 
 from supernode.api.models import ErrorBody
-from supernode.core.errors import BadField, DomainError, Full, NotFound, TaskConflict, TaskEnded
+from supernode.core.errors import (
+    BadField,
+    DomainError,
+    Forbidden,
+    Full,
+    NotFound,
+    PreheatEnded,
+    TaskConflict,
+    TaskEnded,
+)
 from supernode.core.reasons import Reason
 from supernode.exchange import Answer
 
@@ -13,9 +22,11 @@ def explain(error: DomainError) -> Answer:
     match error:
         case BadField():
             return failure(400, str(error))
-        case NotFound():
-            return failure(404, str(error))
-        case TaskConflict():
+        case Forbidden():
+            return failure(403, str(error))
+        case NotFound(reason=reason):
+            return failure(404, str(error), reason.code if reason else "")
+        case TaskConflict() | PreheatEnded():
             return failure(409, str(error))
         case Full():
             return failure(503, str(error))

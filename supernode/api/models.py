@@ -1,32 +1,113 @@
 """The specification's models, spelled as it spells them.
 
-Every field is optional there; what cannot work without is checked where it is used. A default of
-``None`` in an answer leaves the field out while its value is unknown.
+One definition serves decoding, checking, answers and the published document. Every field of a body
+is optional there; what cannot work without is checked where it is used. A default of ``None`` in
+an answer leaves the field out while its value is unknown.
 """
 
-from datetime import datetime
+import enum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, field
 
 from supernode.core.commands import PieceResult, PullStatus
-from supernode.core.model import CdnStatus
+from supernode.core.model import CdnStatus, PreheatStatus
+
+MOST_REPORTS = 256
+MOST_SORT_KEYS = 8
+MOST_ENTRIES = 64
+"""How many names one may filter by, and how many headers an origin may be sent."""
+MOST_ROOT_CAS = 16
+
+_LARGEST = (1 << 63) - 1
+_INT32: dict[str, object] = {"format": "int32"}
+_INT64: dict[str, object] = {"format": "int64"}
+
+
+def _about(description: str) -> Meta:
+    """Describe a field in the published document."""
+    return Meta(description=description)
+
+
+def _extension(description: str) -> Meta:
+    """Describe a field that the specification does not have."""
+    return Meta(description=description, extra_json_schema={"x-extension": True})
+
 
 Text = Annotated[str, Meta(max_length=8192)]
-MOST_REPORTS = 256
+SomeText = Annotated[str, Meta(min_length=1, max_length=8192)]
+Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""RFC 3339, UTC, in milliseconds."""
+Pem = Annotated[str, Meta(max_length=64 * 1024)]
+HostName = Annotated[
+    str, Meta(min_length=1, max_length=8192, extra_json_schema={"format": "hostname"})
+]
+Port = Annotated[int, Meta(ge=15000, le=65000, extra_json_schema=_INT32)]
+Int32 = Annotated[int, Meta(extra_json_schema=_INT32)]
+Int64 = Annotated[int, Meta(extra_json_schema=_INT64)]
+Natural = Annotated[int, Meta(ge=0, le=_LARGEST)]
+Positive = Annotated[int, Meta(ge=1, le=_LARGEST)]
+Texts = Annotated[list[Text], Meta(max_length=MOST_ENTRIES)]
+Headers = Annotated[dict[Text, Text], Meta(max_length=MOST_ENTRIES)]
+PieceRange = Annotated[Text, _about('the range of specific piece in the task, example "0-45565".')]
 
 
 class Model(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Base of all models."""
 
 
+# lists
+
+
+class SortDirection(enum.StrEnum):
+    """Which way a list is sorted."""
+
+    ASC = "ASC"
+    DESC = "DESC"
+
+
+class PageQuery(Model):
+    """Which page of a list, in which order; ties are in order of ID."""
+
+    page_size: Positive = field(name="pageSize")
+    page_num: Annotated[Natural, _about("From 0; a page beyond the end is empty.")] = field(
+        default=0, name="pageNum"
+    )
+    sort_direct: Annotated[SortDirection, _about("Determine the direction of sorting rules")] = (
+        field(default=SortDirection.ASC, name="sortDirect")
+    )
+    sort_key: Annotated[
+        list[Text],
+        Meta(max_length=MOST_SORT_KEYS),
+        _about(
+            "Fields of what is listed, repeated or separated by commas: those that are equal in "
+            "the first are sorted by the second, and so on."
+        ),
+    ] = field(default_factory=list, name="sortKey")
+
+
+class V1PageQuery(PageQuery):
+    """As v1 has it: without a page size, or with 0, the list is not cut."""
+
+    page_size: Natural = field(default=0, name="pageSize")
+
+
+class V1DeleteQuery(Model):
+    """As v1 has it: unless ``full`` is true, the supernode's own copy of a whole file stays."""
+
+    full: Text = ""
+
+
+# peers
+
+
 class PeerCreateRequest(Model):
     """A peer introduces itself."""
 
-    ip: Text = field(default="", name="IP")
-    host_name: Text = field(default="", name="hostName")
-    port: Annotated[int, Meta(ge=15000, le=65000)] | None = None
+    ip: Annotated[Text, _about("IPv4 or IPv6.")] = field(default="", name="IP")
+    host_name: HostName = field(default="", name="hostName")
+    port: Annotated[Port | None, _about("Where it serves pieces to other peers.")] = None
     version: Text = ""
 
 
@@ -40,64 +121,149 @@ class PeerInfo(Model):
     """A peer as it introduced itself."""
 
     id: str = field(name="ID")
-    ip: str = field(name="IP")
-    host_name: str = field(name="hostName")
-    port: int
-    created: datetime
-    """When it did so first; RFC 3339, UTC, milliseconds."""
+    ip: Annotated[str, _about("IPv4 or IPv6.")] = field(name="IP")
+    host_name: HostName = field(name="hostName")
+    port: Port
+    created: Annotated[Moment, _about("When it did so first.")]
     version: str = ""
 
 
-class TaskCreateRequest(Model):
-    """A client wants a file. ``peerID`` is an extension: without it, it only downloads."""
+# tasks
 
-    raw_url: Text = field(default="", name="rawURL")
-    client_id: Text = field(default="", name="cID")
-    peer_id: Text = field(default="", name="peerID")
-    path: Text = ""
-    md5: Text = ""
-    identifier: Text = ""
-    filter: Annotated[list[Text], Meta(max_length=64)] = field(default_factory=list)
-    headers: Annotated[dict[Text, Text], Meta(max_length=64)] = field(default_factory=dict)
-    call_system: Text = field(default="", name="callSystem")
+
+class TaskCreateRequest(Model):
+    """A client wants a file."""
+
+    raw_url: Annotated[Text, _about("http or https.")] = field(default="", name="rawURL")
+    client_id: Annotated[
+        Text, _about("Names this download among all of its task; the client chooses it.")
+    ] = field(default="", name="cID")
+    peer_id: Annotated[
+        Text, _extension("Who will serve what this client has got; without it, nobody.")
+    ] = field(default="", name="peerID")
+    path: Annotated[Text, _about("Where that peer serves it.")] = ""
+    md5: Annotated[Text, _about("What the file's MD5 must be, in hexadecimal digits.")] = ""
+    identifier: Annotated[
+        Text, _about("Makes another task of the same URL; unless there is an md5, which does.")
+    ] = ""
+    filter: Annotated[
+        Texts, _about("Names of query parameters that do not make another task of a URL.")
+    ] = field(default_factory=list)
+    headers: Annotated[Headers, _about("What the origin is sent; the values are secrets.")] = field(
+        default_factory=dict
+    )
+    call_system: Annotated[
+        SomeText, _about("Who asks, in words that the supernode's operator may allow or deny.")
+    ] = field(default="", name="callSystem")
     dfdaemon: bool = False
+    insecure: Annotated[bool, _extension("Do not verify the origin's certificate.")] = False
+    root_cas: Annotated[
+        list[Pem],
+        Meta(max_length=MOST_ROOT_CAS),
+        _extension("Certificates in PEM that are trusted for this origin, besides the usual."),
+    ] = field(default_factory=list, name="rootCAs")
 
 
 class TaskCreateResponse(Model):
     """The task's ID, and its measures once the origin has answered."""
 
     id: str = field(name="ID")
-    file_length: int | None = field(default=None, name="fileLength")
-    piece_size: int | None = field(default=None, name="pieceSize")
+    file_length: Annotated[Int64 | None, _about("Framed bytes.")] = field(
+        default=None, name="fileLength"
+    )
+    piece_size: Annotated[Int32 | None, _about("Framed bytes.")] = field(
+        default=None, name="pieceSize"
+    )
 
 
 class TaskInfo(Model):
-    """A task as it is now. ``sha256``, ``reason`` and ``detail`` are extensions."""
+    """A task as it is now."""
 
     id: str = field(name="ID")
     cdn_status: CdnStatus = field(name="cdnStatus")
     raw_url: str = field(name="rawURL")
-    task_url: str = field(name="taskURL")
-    file_length: int | None = field(default=None, name="fileLength")
-    http_file_length: int | None = field(default=None, name="httpFileLength")
-    piece_size: int | None = field(default=None, name="pieceSize")
-    piece_total: int | None = field(default=None, name="pieceTotal")
-    md5: str = ""
-    real_md5: str = field(default="", name="realMd5")
-    sha256: str = ""
+    task_url: Annotated[str, _about("Without what the filter names.")] = field(name="taskURL")
+    file_length: Annotated[Int64 | None, _about("Framed bytes.")] = field(
+        default=None, name="fileLength"
+    )
+    http_file_length: Annotated[Int64 | None, _about("The origin's bytes.")] = field(
+        default=None, name="httpFileLength"
+    )
+    piece_size: Annotated[Int32 | None, _about("Framed bytes.")] = field(
+        default=None, name="pieceSize"
+    )
+    piece_total: Int32 | None = field(default=None, name="pieceTotal")
+    md5: Annotated[str, _about("What was asked for.")] = ""
+    real_md5: Annotated[str, _about("What has come.")] = field(default="", name="realMd5")
+    sha256: Annotated[str, _extension("Of what has come.")] = ""
     identifier: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    call_system: str = field(default="", name="callSystem")
+    headers: Annotated[dict[str, str], _about("Their names; the values are secrets.")] = field(
+        default_factory=dict
+    )
+    path: Annotated[str, _about("Where the first to ask for it serves it.")] = ""
+    call_system: SomeText = field(default="", name="callSystem")
     dfdaemon: bool = False
-    reason: str = ""
-    detail: str = ""
+    paused: Annotated[bool, _extension("Whether its pieces are kept back.")] = False
+    reason: Annotated[str, _extension("Why it failed, for programs.")] = ""
+    detail: Annotated[str, _extension("What exactly was seen.")] = ""
+
+
+class TaskUpdateRequest(Model):
+    """What to change about a task; nothing said, nothing changed."""
+
+    peer_id: Annotated[
+        SomeText | None, _about("ID of the peer which has finished to download the whole task.")
+    ] = field(default=None, name="peerID")
+    path: Annotated[
+        SomeText | None,
+        _extension("Where that peer serves it, unless it said so when it asked for the task."),
+    ] = None
+    paused: Annotated[
+        bool | None, _extension("true keeps the task's pieces back, false lets them go again.")
+    ] = None
+
+
+class BytesFrom(Model):
+    """Content bytes by where they came from."""
+
+    seed: Int64
+    peers: Int64
+
+
+class DfGetTaskStatus(enum.StrEnum):
+    """How far a client's download is."""
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    FAILED = "FAILED"
+    SUCCESS = "SUCCESS"
+
+
+class DfGetTask(Model, kw_only=True):
+    """One client's download of a task."""
+
+    client_id: str = field(name="cID")
+    path: str = ""
+    peer_id: str = field(default="", name="peerID")
+    piece_size: Annotated[Int32 | None, _about("Framed bytes.")] = field(
+        default=None, name="pieceSize"
+    )
+    status: DfGetTaskStatus
+    task_id: str = field(name="taskId")
+    pieces_done: Annotated[Int32, _extension("How many pieces it has.")] = field(name="piecesDone")
+    bytes_from: Annotated[BytesFrom, _extension("Who gave it what it has.")] = field(
+        name="bytesFrom"
+    )
+
+
+# pieces
 
 
 class PieceReport(Model):
-    """One report among several: an extension."""
+    """What became of one piece."""
 
-    piece_range: Text = field(default="", name="pieceRange")
-    dst_pid: Text = field(default="", name="dstPID")
+    piece_range: PieceRange = field(default="", name="pieceRange")
+    dst_pid: Annotated[Text, _about("the uploader peerID")] = field(default="", name="dstPID")
     piece_result: PieceResult | None = field(default=None, name="pieceResult")
 
 
@@ -105,8 +271,27 @@ class PiecePullRequest(PieceReport):
     """A client reports and asks for pieces."""
 
     status: PullStatus = field(default=PullStatus.RUNNING, name="dfgetTaskStatus")
-    reports: Annotated[list[PieceReport], Meta(max_length=MOST_REPORTS)] = field(
-        default_factory=list
+    reports: Annotated[
+        list[PieceReport],
+        Meta(max_length=MOST_REPORTS),
+        _extension("More reports, applied in order before the pull: all of them or none."),
+    ] = field(default_factory=list)
+
+
+class PiecePullQuery(Model, kw_only=True):
+    """Who asks, and for how many; the other fields stand in for a body, if there is none."""
+
+    client_id: Text = field(name="clientID")
+    num: Annotated[Positive, Meta(extra_json_schema=_INT64)] = 4
+    status: Annotated[PullStatus, _extension("As in the body.")] = field(
+        default=PullStatus.RUNNING, name="dfgetTaskStatus"
+    )
+    dst_pid: Annotated[Text, _extension("As in the body.")] = field(default="", name="dstPID")
+    piece_range: Annotated[Text, _extension("As in the body.")] = field(
+        default="", name="pieceRange"
+    )
+    piece_result: Annotated[PieceResult | None, _extension("As in the body.")] = field(
+        default=None, name="pieceResult"
     )
 
 
@@ -114,25 +299,89 @@ class PieceUpdateRequest(Model):
     """A client reports one piece."""
 
     client_id: Text = field(default="", name="clientID")
-    dst_pid: Text = field(default="", name="dstPID")
+    dst_pid: Annotated[Text, _about("the uploader peerID")] = field(default="", name="dstPID")
     piece_status: PieceResult | None = field(default=None, name="pieceStatus")
 
 
-class PieceInfo(msgspec.Struct, kw_only=True):
+class PieceInfo(Model):
     """A piece to fetch, and from whom."""
 
     peer_id: str = field(name="pID")
     path: str
     peer_ip: str = field(name="peerIP")
-    peer_port: int = field(name="peerPort")
-    piece_md5: str = field(name="pieceMD5")
-    piece_range: str = field(name="pieceRange")
-    piece_size: int = field(name="pieceSize")
+    peer_port: Int32 = field(name="peerPort")
+    piece_md5: Annotated[str, _about("Of the framed piece, and its length: `hex:length`.")] = field(
+        name="pieceMD5"
+    )
+    piece_range: PieceRange = field(name="pieceRange")
+    piece_size: Annotated[Int32, _about("Framed bytes.")] = field(name="pieceSize")
+
+
+# preheats
+
+
+class PreheatCreateRequest(Model):
+    """A file to fetch before anybody asks for it."""
+
+    type: Annotated[Text, _about("this must be image or file")] = ""
+    url: Annotated[Text, _about("http or https.")] = ""
+    filter: Annotated[
+        Text, _about("Names of query parameters that do not make another task, as `a&b`.")
+    ] = ""
+    identifier: Annotated[Text, _about("Makes another task of the same URL.")] = ""
+    headers: Annotated[Headers, _about("What the origin is sent; the values are secrets.")] = field(
+        default_factory=dict
+    )
+
+
+class PreheatCreateResponse(Model):
+    """The preheat's ID."""
+
+    id: str = field(name="ID")
+
+
+class PreheatInfo(Model, kw_only=True):
+    """A preheat as it is now."""
+
+    id: str = field(name="ID")
+    status: PreheatStatus
+    start_time: Moment = field(name="startTime")
+    finish_time: Moment | None = field(default=None, name="finishTime")
+    url: Annotated[str, _extension("What is fetched.")]
+    type: Annotated[str, _extension("image or file")]
+    task_id: Annotated[str, _extension("The task that fetches it.")] = field(name="taskID")
+    reason: Annotated[str, _extension("Why it failed, for programs.")] = ""
+    detail: Annotated[str, _extension("What exactly was seen.")] = ""
+    error_msg: Annotated[str, _extension("Why it failed, for people.")] = field(
+        default="", name="errorMsg"
+    )
+    # Harbor before 2.8 takes no other word than FAIL for an end. It reads keys in any case, and of
+    # two the later one, so this must come after ``status``.
+    harbor_status: Annotated[str, _extension("`FAIL` if it failed, for Harbor.")] = field(
+        default="", name="Status"
+    )
+
+
+# the supernode itself
+
+
+class VersionInfo(Model, kw_only=True):
+    """Which supernode this is, in v1's keys."""
+
+    arch: str = field(name="Arch")
+    os: str = field(name="OS")
+    python_version: str = field(name="PythonVersion")
+    revision: Annotated[str, _about("The commit it was built from, if that is known.")] = field(
+        default="", name="Revision"
+    )
+    version: str = field(name="Version")
 
 
 class ErrorBody(Model):
-    """What is wrong, for programs and for people. ``reason`` is an extension."""
+    """What is wrong, for programs and for people: the specification's two shapes at once."""
 
-    code: int
+    code: Annotated[int, _about("As the status.")]
     message: str
-    reason: str = ""
+    reason: Annotated[
+        str, _extension("Why something failed or is there no longer, for programs.")
+    ] = ""

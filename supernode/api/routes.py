@@ -1,33 +1,225 @@
-"""Which operation is where: one table for every binding."""
+"""Which operation is where: the one table that every binding and the document are made from."""
 
-from typing import NamedTuple
-
+from supernode.api.models import (
+    DfGetTask,
+    PageQuery,
+    PeerCreateRequest,
+    PeerCreateResponse,
+    PeerInfo,
+    PieceInfo,
+    PiecePullQuery,
+    PiecePullRequest,
+    PieceUpdateRequest,
+    PreheatCreateRequest,
+    PreheatCreateResponse,
+    PreheatInfo,
+    TaskCreateRequest,
+    TaskCreateResponse,
+    TaskInfo,
+    TaskUpdateRequest,
+    V1DeleteQuery,
+    V1PageQuery,
+    VersionInfo,
+)
+from supernode.api.operations import Operation
 from supernode.api.rest import Rest
-from supernode.exchange import Handler
+
+_BAD = {400: "bad parameter"}
+_NO_PEER = {404: "no such peer"}
+_NO_TASK = {404: "no such task"}
+_NO_CLIENT = {404: "no such task, client or peer"}
+_NO_PREHEAT = {404: "no such preheat task"}
+_DENIED = {403: "the call system is denied, or the origin is forbidden"}
+_CONFLICT = {409: "the task is not in a state, or not for a file, that allows this"}
+_ENDED = {409: "the task or the download has ended", 502: "the origin did not deliver"}
+_FULL = {503: "there is no room for another one"}
 
 
-class Route(NamedTuple):
-    """One operation.
-
-    Args:
-        method: in capitals.
-        path: with its variable parts in angle brackets, as ``/tasks/<id>``.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-
-
-def routes(rest: Rest) -> list[Route]:
-    """Return the specification's operations that are served."""
+def routes(rest: Rest) -> list[Operation]:
+    """Return every operation: the specification's in its order, then what goes beyond it."""
+    system, peers, tasks = rest.system, rest.peers, rest.tasks
+    pieces, preheats = rest.pieces, rest.preheats
     return [
-        Route("GET", "/_ping", rest.ping),
-        Route("POST", "/peers", rest.create_peer),
-        Route("GET", "/peers/<id>", rest.get_peer),
-        Route("DELETE", "/peers/<id>", rest.delete_peer),
-        Route("POST", "/tasks", rest.create_task),
-        Route("GET", "/tasks/<id>", rest.get_task),
-        Route("GET", "/tasks/<id>/pieces", rest.pull_pieces),
-        Route("PUT", "/tasks/<id>/pieces/<pieceRange>", rest.update_piece),
+        Operation(
+            method="GET",
+            path="/_ping",
+            handler=system.ping,
+            summary="is it up?",
+            tag="System",
+            answer=str,
+        ),
+        Operation(
+            method="POST",
+            path="/peers",
+            handler=peers.create,
+            summary="register a peer",
+            tag="Peer",
+            body=PeerCreateRequest,
+            answer=PeerCreateResponse,
+            status=201,
+            errors=_BAD | _FULL,
+        ),
+        Operation(
+            method="GET",
+            path="/peers",
+            handler=peers.page,
+            summary="list peers",
+            tag="Peer",
+            query=PageQuery,
+            v1_query=V1PageQuery,
+            answer=list[PeerInfo],
+            status=201,
+            v1_status=200,
+            errors=_BAD,
+        ),
+        Operation(
+            method="GET",
+            path="/peers/{id}",
+            handler=peers.get,
+            summary="look at a peer",
+            tag="Peer",
+            answer=PeerInfo,
+            errors=_NO_PEER,
+        ),
+        Operation(
+            method="DELETE",
+            path="/peers/{id}",
+            handler=peers.delete,
+            summary="remove a peer",
+            tag="Peer",
+            status=204,
+            v1_status=200,
+            errors=_NO_PEER,
+        ),
+        Operation(
+            method="POST",
+            path="/preheats",
+            handler=preheats.create,
+            summary="create a preheat",
+            tag="PreheatTask",
+            body=PreheatCreateRequest,
+            answer=PreheatCreateResponse,
+            v1_status=201,
+            errors=_BAD | _CONFLICT | _FULL,
+        ),
+        Operation(
+            method="GET",
+            path="/preheats",
+            handler=preheats.all,
+            summary="list preheats",
+            tag="PreheatTask",
+            answer=list[PreheatInfo],
+            errors=_BAD,
+        ),
+        Operation(
+            method="GET",
+            path="/preheats/{id}",
+            handler=preheats.get,
+            summary="look at a preheat",
+            tag="PreheatTask",
+            answer=PreheatInfo,
+            errors=_NO_PREHEAT,
+        ),
+        Operation(
+            method="POST",
+            path="/tasks",
+            handler=tasks.create,
+            summary="ask for a file",
+            tag="Task",
+            body=TaskCreateRequest,
+            answer=TaskCreateResponse,
+            status=201,
+            errors=_BAD | _DENIED | _NO_PEER | _CONFLICT | _FULL,
+        ),
+        Operation(
+            method="GET",
+            path="/tasks/{id}",
+            handler=tasks.get,
+            summary="look at a task",
+            tag="Task",
+            answer=TaskInfo,
+            errors=_NO_TASK,
+        ),
+        Operation(
+            method="PUT",
+            path="/tasks/{id}",
+            handler=tasks.update,
+            summary="offer a whole file; pause or resume a task",
+            tag="Task",
+            body=TaskUpdateRequest,
+            errors=_BAD | {404: "no such task or peer"} | _CONFLICT,
+        ),
+        Operation(
+            method="DELETE",
+            path="/tasks/{id}",
+            handler=tasks.delete,
+            summary="remove a task",
+            tag="Task",
+            v1_query=V1DeleteQuery,
+            status=204,
+            v1_status=200,
+            errors=_NO_TASK,
+        ),
+        Operation(
+            method="GET",
+            path="/tasks/{id}/pieces",
+            handler=pieces.pull,
+            summary="report pieces and pull new ones",
+            tag="Piece",
+            query=PiecePullQuery,
+            body=PiecePullRequest,
+            answer=list[PieceInfo],
+            errors=_BAD | _DENIED | _NO_CLIENT | _ENDED,
+        ),
+        Operation(
+            method="PUT",
+            path="/tasks/{id}/pieces/{pieceRange}",
+            handler=pieces.update,
+            summary="report one piece",
+            tag="Piece",
+            body=PieceUpdateRequest,
+            errors=_BAD | _NO_CLIENT,
+        ),
+        Operation(
+            method="DELETE",
+            path="/preheats/{id}",
+            handler=preheats.delete,
+            summary="remove a preheat",
+            tag="PreheatTask",
+            status=204,
+            v1_status=200,
+            errors=_NO_PREHEAT,
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/tasks",
+            handler=tasks.page,
+            summary="list tasks",
+            tag="Task",
+            query=PageQuery,
+            v1_query=V1PageQuery,
+            answer=list[TaskInfo],
+            errors=_BAD,
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/tasks/{id}/clients",
+            handler=tasks.clients,
+            summary="list the downloads of a task",
+            tag="Task",
+            answer=list[DfGetTask],
+            errors=_NO_TASK,
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/version",
+            handler=system.version,
+            summary="look at the version",
+            tag="System",
+            answer=VersionInfo,
+            extension=True,
+        ),
     ]

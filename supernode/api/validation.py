@@ -2,7 +2,8 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from supernode.core.errors import BadField
@@ -27,11 +28,12 @@ def required(field: str, value: str) -> str:
 
 
 def ip_address(field: str, value: str) -> str:
-    """Return an IPv4 or IPv6 address in its usual spelling."""
+    """Return an IPv4 or IPv6 address in its usual spelling; one that is mapped, as IPv4."""
     try:
         if "%" in required(field, value):  # a zone means nothing on another machine
             raise ValueError
-        return str(ipaddress.ip_address(value))
+        address = ipaddress.ip_address(value)
+        return str(getattr(address, "ipv4_mapped", None) or address)
     except ValueError:
         raise BadField(field, f"{value[:64]!r} is not an IP address") from None
 
@@ -87,3 +89,15 @@ def headers(field: str, value: Mapping[str, str]) -> Mapping[str, str]:
         if not _HEADER_NAME.fullmatch(key) or not _HEADER_VALUE.fullmatch(text):
             raise BadField(f"{field}.{key[:64]}", "is not a header")
     return value
+
+
+def certificates(field: str, value: Sequence[str]) -> tuple[str, ...]:
+    """Return texts in PEM, each with at least one certificate."""
+    for number, text in enumerate(value):
+        try:
+            if not text.isascii():
+                raise ValueError
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+        except (ssl.SSLError, ValueError):
+            raise BadField(f"{field}[{number}]", "holds no certificate in PEM") from None
+    return tuple(value)

@@ -31,14 +31,14 @@ class Swarm:
     def _register(self, number: int) -> TaskId:
         rest = self.node.rest
         peer = {"IP": f"10.0.{number >> 8}.{number & 255}", "hostName": "h", "port": 15001}
-        known = rest.create_peer(Request(body=json.dumps(peer).encode()))
+        known = rest.peers.create(Request(body=json.dumps(peer).encode()))
         wish = {
             "rawURL": "http://o/x",
             "cID": self.names[number],
             "peerID": json.loads(known.body)["ID"],
             "path": "/f",
         }
-        created = rest.create_task(Request(body=json.dumps(wish).encode()))
+        created = rest.tasks.create(Request(body=json.dumps(wish).encode()))
         assert isinstance(created, Answer)
         return TaskId(json.loads(created.body)["ID"])
 
@@ -68,7 +68,7 @@ class Swarm:
                 headers={"prefer": "wait=30"},
                 body=json.dumps({"reports": reports}).encode(),
             )
-            answer = await self.node.responder.respond(self.node.rest.pull_pieces, request)
+            answer = await self.node.responder.respond(self.node.rest.pieces.pull, request)
             assert answer.status == 200
             reports = []
             for piece in json.loads(answer.body):

@@ -11,11 +11,17 @@ from hypothesis import strategies as st
 
 from supernode.api.decoding import from_fields, from_json
 from supernode.api.models import (
+    PageQuery,
     PeerCreateRequest,
+    PiecePullQuery,
     PiecePullRequest,
     PieceReport,
     PieceUpdateRequest,
+    PreheatCreateRequest,
+    SortDirection,
     TaskCreateRequest,
+    TaskUpdateRequest,
+    V1PageQuery,
 )
 from supernode.core.commands import PieceResult, PullStatus
 from supernode.core.errors import BadField
@@ -25,6 +31,8 @@ MODELS: list[type[msgspec.Struct]] = [
     TaskCreateRequest,
     PiecePullRequest,
     PieceUpdateRequest,
+    TaskUpdateRequest,
+    PreheatCreateRequest,
 ]
 DIGITS = b"9" * 5000
 
@@ -81,7 +89,8 @@ def test_unknown_keys_are_ignored() -> None:
         (PeerCreateRequest, b'{"port": 1e400}', "body"),
         (PeerCreateRequest, b'{"port": NaN}', "body"),
         (PeerCreateRequest, b'{"IP": 7}', "IP"),
-        (PeerCreateRequest, b'{"ip": null}', "IP"),
+        (PeerCreateRequest, b'{"IP": "::1", "ip": 7}', "IP"),
+        (PeerCreateRequest, b'{"hostName": ""}', "hostName"),
         (PeerCreateRequest, b'{"IP": ["::1"]}', "IP"),
         (PeerCreateRequest, b'{"port": "15000"}', "port"),
         (PeerCreateRequest, b'{"port": true}', "port"),
@@ -107,6 +116,11 @@ def test_unknown_keys_are_ignored() -> None:
         (PiecePullRequest, b'{"reports": ' + b"[" * 900 + b"]" * 900 + b"}", "reports[0]"),
         (PiecePullRequest, json.dumps({"reports": [{}] * 257}).encode(), "reports"),
         (PieceUpdateRequest, b'{"pieceStatus": "SUCCESS "}', "pieceStatus"),
+        (TaskCreateRequest, b'{"callSystem": ""}', "callSystem"),
+        (TaskCreateRequest, json.dumps({"rootCAs": [""] * 17}).encode(), "rootCAs"),
+        (TaskUpdateRequest, b'{"paused": "true"}', "paused"),
+        (TaskUpdateRequest, b'{"peerID": ""}', "peerID"),
+        (PreheatCreateRequest, b'{"filter": ["a"]}', "filter"),
     ],
 )
 def test_what_cannot_be_read_is_named(model: type[msgspec.Struct], body: bytes, field: str) -> None:
@@ -151,34 +165,84 @@ def test_any_json_is_read_or_refused(data: dict[str, Any], model: type[msgspec.S
         assert isinstance(from_json(json.dumps(data).encode(), model), model)
 
 
+def test_a_key_that_is_null_is_left_out() -> None:
+    body = b'{"IP": null, "hostName": null, "port": null, "version": "1"}'
+    assert from_json(body, PeerCreateRequest) == PeerCreateRequest(version="1")
+    body = b'{"filter": null, "headers": null, "callSystem": null}'
+    assert from_json(body, TaskCreateRequest) == TaskCreateRequest()
+    with pytest.raises(BadField):
+        from_json(b'{"filter": [null]}', TaskCreateRequest)
+
+
+def test_of_a_key_that_is_repeated_the_last_counts() -> None:
+    body = b'{"IP": "::1", "ip": "::2", "IP": "::3"}'
+    assert from_json(body, PeerCreateRequest).ip == "::2", "in the order of their first mention"
+    assert from_json(b'{"IP": "::1", "IP": "::3"}', PeerCreateRequest).ip == "::3"
+
+
 def test_fields_of_a_query() -> None:
     asked = from_fields(
         {
-            "clientID": "c",
-            "DFGETTaskStatus": "STARTED",
-            "pieceRange": "0-1",
-            "pieceResult": "FAILED",
-            "dstPID": "p",
+            "clientID": ["c"],
+            "NUM": ["7"],
+            "DFGETTaskStatus": ["STARTED"],
+            "pieceRange": ["0-1", "2-3"],
+            "pieceResult": ["FAILED"],
+            "dstPID": ["p,q"],
+            "unknown": ["x"],
         },
-        PiecePullRequest,
+        PiecePullQuery,
     )
-    assert asked == PiecePullRequest(
+    assert asked == PiecePullQuery(
+        client_id="c",
+        num=7,
         status=PullStatus.STARTED,
         piece_range="0-1",
         piece_result=PieceResult.FAILED,
-        dst_pid="p",
+        dst_pid="p,q",
     )
 
 
+def test_a_list_in_a_query_is_repeated_or_separated_by_commas() -> None:
+    asked = from_fields({"pageSize": ["1"], "sortkey": ["a,b", "", "c"]}, PageQuery)
+    assert asked.sort_key == ["a", "b", "", "c"]
+
+
+def test_what_a_query_says_if_it_does_not() -> None:
+    assert from_fields({"pageSize": ["1"]}, PageQuery) == PageQuery(
+        page_size=1, page_num=0, sort_direct=SortDirection.ASC, sort_key=[]
+    )
+    assert from_fields({}, V1PageQuery).page_size == 0
+    assert from_fields({"clientID": ["c"]}, PiecePullQuery).num == 4
+
+
 @pytest.mark.parametrize(
-    ("fields", "field"),
+    ("model", "fields", "field"),
     [
-        ({"pieceResult": "GOOD"}, "pieceResult"),
-        ({"dfgetTaskStatus": ""}, "dfgetTaskStatus"),
-        ({"reports": "[]"}, "reports"),  # in a body only
+        (PiecePullQuery, {}, "clientID"),
+        (PiecePullQuery, {"pieceResult": "GOOD"}, "pieceResult"),
+        (PiecePullQuery, {"dfgetTaskStatus": ""}, "dfgetTaskStatus"),
+        (PiecePullQuery, {"num": "0"}, "num"),
+        (PiecePullQuery, {"num": str(2**63)}, "num"),
+        (PiecePullQuery, {"num": "9" * 5000}, "num"),
+        (PiecePullQuery, {"num": "0x7"}, "num"),
+        (PiecePullQuery, {"num": "1_0"}, "num"),
+        (PiecePullQuery, {"num": "nan"}, "num"),
+        (PiecePullQuery, {"num": "\N{ARABIC-INDIC DIGIT ONE}"}, "num"),
+        (PageQuery, {}, "pageSize"),
+        (PageQuery, {"pageSize": "0"}, "pageSize"),
+        (PageQuery, {"pageSize": "1", "pageNum": "-1"}, "pageNum"),
+        (PageQuery, {"pageSize": "1", "sortDirect": "asc"}, "sortDirect"),
+        (PageQuery, {"pageSize": "1", "sortKey": ",".join("x" * 9)}, "sortKey"),
+        (V1PageQuery, {"pageSize": "-1"}, "pageSize"),
     ],
 )
-def test_fields_of_a_query_that_cannot_be_read(fields: dict[str, str], field: str) -> None:
+def test_fields_of_a_query_that_cannot_be_read(
+    model: type[msgspec.Struct], fields: dict[str, str], field: str
+) -> None:
     with pytest.raises(BadField) as refused:
-        from_fields(fields, PiecePullRequest)
+        from_fields(
+            {"clientID": ["c"]} | {n: [v] for n, v in fields.items()} if fields else {}, model
+        )
     assert refused.value.field == field
+    assert len(str(refused.value)) < 300

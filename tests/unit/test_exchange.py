@@ -1,6 +1,7 @@
 """The contract of handlers: answers, waits, refusals, clients that hang up."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import trio
@@ -18,6 +19,11 @@ from supernode.feed import Feed
 X, C = TaskId("x"), ClientId("c")
 NEWS = TaskSized(at=0, task=X, length=None, piece_size=1)
 DONE = Answer(200, b"done")
+
+
+def at(seq: int, answer: Answer = DONE) -> Answer:
+    """Return the answer as it is given when so many events have happened."""
+    return replace(answer, headers={"Supernode-Seq": str(seq)})
 
 
 def explain(error: DomainError) -> Answer:
@@ -50,7 +56,28 @@ class Patient:
 async def test_an_answer_is_the_answer() -> None:
     clock = Clock.started_now()
     feed = Feed()
-    assert await Responder(feed, clock, explain).respond(lambda _: DONE, Request()) is DONE
+    answer = await Responder(feed, clock, explain).respond(lambda _: DONE, Request())
+    assert answer == at(0)
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 304])
+async def test_a_success_says_which_event_it_is_true_at(status: int) -> None:
+    feed = Feed()
+    feed.publish([NEWS, NEWS])
+
+    def handler(_: Request) -> Answer:
+        feed.publish([NEWS])
+        return Answer(status, headers={"X": "y"})
+
+    answer = await Responder(feed, Clock.started_now(), explain).respond(handler, Request())
+    assert answer.headers == {"X": "y", "Supernode-Seq": "3"}
+
+
+@pytest.mark.parametrize("status", [400, 404, 500, 503])
+async def test_a_failure_is_true_at_no_event(status: int) -> None:
+    failure = Answer(status)
+    responder = Responder(Feed(), Clock.started_now(), explain)
+    assert await responder.respond(lambda _: failure, Request()) == failure
 
 
 async def test_a_handler_is_given_the_request() -> None:
@@ -79,7 +106,7 @@ async def test_a_wait_is_answered_when_there_is_something(autojump_clock: MockCl
         for _ in range(3):
             await trio.sleep(2)
             feed.publish([NEWS])
-    assert answers == [DONE]
+    assert answers == [at(3)]
     assert handler.asked == [False, False, False]
     assert trio.current_time() == before + 6
     assert feed._topics == {}
@@ -90,7 +117,7 @@ async def test_a_wait_that_is_over_is_answered_all_the_same(autojump_clock: Mock
     before = trio.current_time()
     handler = Patient(clock, 30, lambda: False)
     answer = await Responder(feed, clock, explain).respond(handler, Request())
-    assert answer == Answer(204)
+    assert answer == at(0, Answer(204))
     assert handler.asked == [True]
     assert trio.current_time() - before == pytest.approx(30)
     assert feed._topics == {}
@@ -178,16 +205,16 @@ async def test_nobody_waits_for_a_daemon_that_is_about_to_stop(autojump_clock: M
     ("query", "fields"),
     [
         ("", {}),
-        ("a=1&b=2", {"a": "1", "b": "2"}),
-        ("a=1&a=2", {"a": "1"}),
-        ("a=&b", {"a": "", "b": ""}),
-        ("a=x%20y+z%2B", {"a": "x y z+"}),
-        ("dstCid=cdnnode:127.0.0.1~0f", {"dstCid": "cdnnode:127.0.0.1~0f"}),
-        ("a=%FF%zz", {"a": "�%zz"}),
-        ("a=1;b=2", {"a": "1;b=2"}),
+        ("a=1&b=2", {"a": ["1"], "b": ["2"]}),
+        ("a=1&a=2", {"a": ["1", "2"]}),
+        ("a=&b", {"a": [""], "b": [""]}),
+        ("a=x%20y+z%2B", {"a": ["x y z+"]}),
+        ("dstCid=cdnnode:127.0.0.1~0f", {"dstCid": ["cdnnode:127.0.0.1~0f"]}),
+        ("a=%FF%zz", {"a": ["�%zz"]}),
+        ("a=1;b=2", {"a": ["1;b=2"]}),
     ],
 )
-def test_the_querys_fields(query: str, fields: dict[str, str]) -> None:
+def test_the_querys_fields(query: str, fields: dict[str, list[str]]) -> None:
     assert Request(query_string=query).query == fields
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+import trustme
 
 from supernode.api import validation
 from supernode.core.errors import BadField
@@ -16,6 +17,7 @@ Check = Callable[[str, str], str]
         (validation.required, "x", "x"),
         (validation.ip_address, "127.0.0.1", "127.0.0.1"),
         (validation.ip_address, "2001:DB8:0::1", "2001:db8::1"),
+        (validation.ip_address, "::ffff:127.0.0.1", "127.0.0.1"),
         (validation.host_name, "h", "h"),
         (validation.host_name, "node-1.rack2.example", "node-1.rack2.example"),
         (validation.host_name, "1", "1"),
@@ -125,3 +127,27 @@ def test_headers_that_cannot(headers: dict[str, str], field: str) -> None:
         validation.headers("headers", headers)
     assert refused.value.field == field
     assert "secret" not in str(refused.value)
+
+
+def test_certificates_in_pem() -> None:
+    one, other = (trustme.CA().cert_pem.bytes().decode() for _ in range(2))
+    for texts in ([], [one], [one, other], [one + other], ["Comment\n" + one]):
+        assert validation.certificates("rootCAs", texts) == tuple(texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "\0",
+        "\N{DRAGON}",
+        "-----BEGIN CERTIFICATE-----",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ],
+)
+def test_what_is_no_certificate(text: str) -> None:
+    good = trustme.CA().cert_pem.bytes().decode()
+    with pytest.raises(BadField) as refused:
+        validation.certificates("rootCAs", [good, text])
+    assert refused.value.field == "rootCAs[1]"

@@ -1,0 +1,16 @@
+"""Where the operations are besides the root: under ``/api/v1`` and behind ``/v{x.y}``, as in v1."""
+
+import re
+
+_PREFIX = re.compile(r"(?:/v[0-9.]+)?(?P<v1>/api/v1)?(?=/)")
+
+
+def at_the_root(path: str) -> tuple[str, bool]:
+    """Return where ``path`` is at the root, and whether v1's answers are asked for.
+
+    The version of the engine's interface that v1's own client writes in front means nothing.
+    """
+    prefix = _PREFIX.match(path)
+    if prefix is None:
+        return path, False
+    return path[prefix.end() :], prefix["v1"] is not None
