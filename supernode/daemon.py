@@ -12,17 +12,25 @@ import signal
 import sys
 from contextlib import ExitStack
 from functools import partial
+from ipaddress import ip_address
 
 import structlog
 import trio
 from quart_trio import QuartTrio
 
+from supernode import notify
 from supernode.api.app import create_app
+from supernode.api.call_systems import CallSystems
+from supernode.api.docs import Docs
 from supernode.api.errors import explain
+from supernode.api.event_log import log_event
+from supernode.api.events import add_events
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.clock import Clock
-from supernode.config import Config, ConfigError, networks, own_address, state_dir
+from supernode.config.errors import ConfigError
+from supernode.config.settings import Config
+from supernode.config.tls import server_context
 from supernode.core.model import Limits
 from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
@@ -31,9 +39,13 @@ from supernode.feed import Feed
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
 from supernode.services.cdn import Cdn
+from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
+from supernode.services.preheating import Preheating
+from supernode.services.restoration import Restoration
 from supernode.storage.piece_files import PieceStore
 from supernode.supervision import RestartPolicy, Service, supervise
+from supernode.version import VERSION
 from supernode.wire import sockets
 from supernode.wire.data_port import DataPort
 from supernode.wire.front import Front
@@ -71,30 +83,31 @@ async def run(config: Config) -> None:
     with ExitStack() as until_told:
         stop = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
         signals = until_told.enter_context(stop)
-        policy = OriginPolicy(
-            allow=networks("--allow-origin", config.allow_origin),
-            deny=networks("--deny-origin", config.deny_origin),
-        )
-        repo = state_dir(config) / "repo"
+        repo = config.disk.state_dir / "repo"
         repo.mkdir(parents=True, exist_ok=True)
         control, data = await _listeners(config)
         seed = SeedAddress(
-            ip=config.advertise_ip or own_address(),
-            port=config.advertise_data_port or sockets.port_of(data),
+            ip=config.data.advertise_ip,
+            port=config.data.advertise_port or sockets.port_of(data),
         )
+        policy = _policy(config, seed, [*control, *data])
         feed, clock = Feed(), Clock.started_now()
+        feed.listen(log_event)
         chance = random.Random()  # noqa: S311 - it spreads load, it guards nothing
-        dispatch = Dispatcher(Tracker(Limits(seed_slots=config.seed_slots)), feed, clock, chance)
+        dispatch = Dispatcher(Tracker(_limits(config)), feed, clock, chance)
         store = PieceStore(repo)
         responder = Responder(feed, clock, explain)
-        app = create_app(routes(Rest(dispatch, seed)), responder)
-        front = _front(config, control, app)
+        front = _front(config, control, _app(config, dispatch, responder, seed, policy))
         data_port = _data_port(config, data, store)
-        longest_shutdown = config.drain_timeout + SHUTDOWN_MARGIN
-        async with OriginClient(policy) as origin, trio.open_nursery() as root:
+        eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
+        longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
+        async with _origin(config, policy) as origin, trio.open_nursery() as root:
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
+            await _start(root, "restoration", Restoration(dispatch, store).run)
+            await _start(root, "eviction", eviction.run)
             await _start(root, "cdn", Cdn(dispatch, store, origin).run)
+            await _start(root, "preheating", Preheating(dispatch).run)
             await _start(root, "expiry", Expiry(dispatch).run)
             async with trio.open_nursery() as ports:
                 await ports.start(data_port.run)
@@ -103,40 +116,111 @@ async def run(config: Config) -> None:
                     "serving",
                     control_port=sockets.port_of(control),
                     data_port=sockets.port_of(data) if data else None,
-                    advertised=f"{seed.ip}:{seed.port}",
+                    advertised=f"{seed.ip} port {seed.port}",
                     state=str(repo.parent),
+                    version=VERSION,
                 )
+                await notify.ready(f"serving on port {sockets.port_of(control)}")
                 await anext(signals)
                 until_told.close()  # a second signal ends the process as it would any other
                 _force_end_after(longest_shutdown)
-                log.info("draining", seconds=config.drain_timeout)
+                log.info("draining", seconds=config.http.drain_timeout)
                 responder.close()
+                feed.close()
                 front.shut()
                 data_port.shut()
+                await notify.stopping("draining")
             root.cancel_scope.cancel("shutdown")
     faulthandler.cancel_dump_traceback_later()
     log.info("stopped")
 
 
+def _limits(config: Config) -> Limits:
+    return Limits(
+        seed_slots=config.scheduler.seed_slots,
+        peer_slots=config.scheduler.peer_slots,
+        peer_ttl=config.peers.ttl,
+        silent_after=config.peers.ttl / 2,
+        preheat_keep=config.preheat.keep,
+    )
+
+
+def _policy(
+    config: Config, seed: SeedAddress, listeners: list[trio.SocketListener]
+) -> OriginPolicy:
+    own = [(seed.ip, seed.port), *map(sockets.address_of, listeners)]
+    return OriginPolicy(
+        allow=config.origin.allow,
+        deny=config.origin.deny,
+        ports=config.origin.ports,
+        own=[(ip_address(ip), port) for ip, port in own],
+    )
+
+
+def _origin(config: Config, policy: OriginPolicy) -> OriginClient:
+    settings = config.origin
+    return OriginClient(
+        policy,
+        connect_timeout=settings.connect_timeout,
+        head_timeout=settings.head_timeout,
+        stall_timeout=settings.stall_timeout,
+        max_connections=settings.max_connections,
+        max_connections_per_origin=settings.max_connections_per_origin,
+        rate=settings.rate,
+        rate_per_origin=settings.rate_per_origin,
+        proxy=settings.proxy,
+    )
+
+
+def _app(
+    config: Config,
+    dispatch: Dispatcher,
+    responder: Responder,
+    seed: SeedAddress,
+    policy: OriginPolicy,
+) -> QuartTrio:
+    clients = config.clients
+    rest = Rest(
+        dispatch,
+        seed,
+        call_systems=CallSystems(clients.allow_call_systems, clients.deny_call_systems),
+        forbidden=policy.forbids_url,
+    )
+    operations = routes(rest)
+    docs = Docs(operations, VERSION)
+    app = create_app(
+        [*operations, *docs.operations()], responder, largest_body=config.http.max_body
+    )
+    add_events(app, dispatch.feed)
+    return app
+
+
 def _front(config: Config, listeners: list[trio.SocketListener], app: QuartTrio) -> Front:
+    http = config.http
     return Front(
         listeners,
         app,
-        max_connections=config.max_connections,
-        write_timeout=config.write_timeout,
-        drain_timeout=config.drain_timeout,
-        idle_timeout=config.idle_timeout,
+        max_connections=http.max_connections,
+        max_connections_per_client=http.max_connections_per_client,
+        max_header=http.max_header,
+        write_timeout=http.write_timeout,
+        drain_timeout=http.drain_timeout,
+        idle_timeout=http.idle_timeout,
+        hosts=http.hosts,
+        ssl_context=server_context(http),
     )
 
 
 def _data_port(config: Config, listeners: list[trio.SocketListener], store: PieceStore) -> DataPort:
+    http = config.http
     return DataPort(
         listeners,
         store.find,
-        max_connections=config.max_connections,
-        stall_timeout=config.write_timeout,
-        idle_timeout=config.idle_timeout,
-        drain_timeout=config.drain_timeout,
+        max_connections=http.max_connections,
+        max_connections_per_client=http.max_connections_per_client,
+        stall_timeout=http.write_timeout,
+        idle_timeout=http.idle_timeout,
+        drain_timeout=http.drain_timeout,
     )
 
 
@@ -154,10 +238,10 @@ async def _listeners(
         passed = sockets.inherited(os.environ)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    control = passed["control"] or await sockets.opened(config.host, config.port)
+    control = passed["control"] or await sockets.opened(config.http.host, config.http.port)
     data = passed["data"]
-    if not data and config.data_port:
-        data = await sockets.opened(config.host, config.data_port)
+    if not data and config.data.port:
+        data = await sockets.opened(config.http.host, config.data.port)
     return control, data
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from supernode import program
+
 # Standard input ends with the demo, however that ends.
 _CLEAR_UP = """
 read -r _
@@ -34,6 +36,7 @@ def guarded(directory: Path) -> Iterator[None]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=program.clean_environment(),
         start_new_session=True,  # who kills our group does not kill the guard
     ) as guard:
         try:

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ from pathlib import Path
 
 import trio
 
-import supernode
+from supernode import program
 from supernode.dfget.uploader import PORTS
 
 TAIL_LINES = 15
 LONGEST_LINE = 1 << 20
-_IMPORTED_FROM = Path(supernode.__file__).resolve().parents[1]
 
 
 class ProcessFailed(Exception):
@@ -79,14 +77,10 @@ async def child(title: str, log: Path, *arguments: str, grace: float) -> AsyncIt
         arguments: command, options; paths are absolute.
         grace: seconds it may take to end when it is no longer wanted.
     """
-    program, directory = [sys.executable], None
-    if not getattr(sys, "frozen", False):
-        program += ["-m", "supernode"]
-        directory = _IMPORTED_FROM  # -m imports from the current directory before any other
     with log.open("wb") as stderr:
         process = await trio.lowlevel.open_process(
-            [*program, *arguments],
-            cwd=directory,
+            program.command(*arguments),
+            cwd=program.folder(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -8,22 +8,25 @@ the origin.
 
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 import structlog
 import trio
 
 from supernode.core.commands import CachePiece, FailFetch, FinishFetch, SizeTask, StartFetch
+from supernode.core.errors import NotFound, TaskConflict
 from supernode.core.identity import TaskId, without_credentials
-from supernode.core.model import CdnStatus
 from supernode.core.pieces import content_size, digest_length, framed_length
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
-from supernode.feed import TO_FETCH
+from supernode.feed import REMOVED, TO_FETCH
 from supernode.origin.errors import OriginError
 from supernode.origin.http import OriginBody, OriginClient
-from supernode.storage.errors import StoreError
+from supernode.origin.trust import Trust
+from supernode.storage.errors import Discarded, StoreError
 from supernode.storage.piece_files import PieceFile, PieceStore
 from supernode.storage.sidecars import Provenance
 from supernode.supervision import first_of
@@ -32,6 +35,17 @@ CONCURRENT_FETCHES = 16
 LOOK_AGAIN_SECONDS = 60.0
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Fetch(NamedTuple):
+    """One pass over an origin's bytes.
+
+    Args:
+        generation: tells it from other fetches for the same task ID.
+    """
+
+    task: TaskId
+    generation: int
 
 
 class Cdn:
@@ -48,20 +62,22 @@ class Cdn:
         self._store = store
         self._origin = origin
         self._hashers = trio.CapacityLimiter(CONCURRENT_FETCHES)
+        self._begun: set[Fetch] = set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Fetch whatever waits, until cancelled. On cancel a fetch leaves only unsealed bytes."""
-        for task in self._dispatch.tracker.tasks_in(CdnStatus.RUNNING):
-            await self._discard(task)
-            self._fail(task, Reason.INTERNAL, "the fetch was interrupted")
+        for fetch in list(self._begun):  # before a crash of this service
+            await self._give_up(fetch, Reason.INTERNAL, "the fetch was interrupted")
+        self._begun.clear()
         slots = trio.Semaphore(CONCURRENT_FETCHES)
         async with trio.open_nursery() as fetches:
             task_status.started()
             while True:
                 await slots.acquire()
                 task = await self._next_task()
-                self._dispatch(StartFetch(task=task))
-                fetches.start_soon(self._fetch, task, slots, name=f"fetch {task}")
+                fetch = Fetch(task, self._dispatch(StartFetch(task=task)))
+                self._begun.add(fetch)
+                fetches.start_soon(self._run_fetch, fetch, slots, name=f"fetch {task}")
 
     async def _next_task(self) -> TaskId:
         while (task := self._dispatch.tracker.next_to_fetch()) is None:
@@ -69,39 +85,63 @@ class Cdn:
             await self._dispatch.feed.wait(TO_FETCH, again)
         return task
 
-    async def _fetch(self, task: TaskId, slots: trio.Semaphore) -> None:
-        """Fetch one file, whatever happens ending in SUCCESS or in a failure with its reason."""
+    async def _run_fetch(self, fetch: Fetch, slots: trio.Semaphore) -> None:
+        """Fetch one file, unless its task is removed meanwhile."""
+        structlog.contextvars.bind_contextvars(task=fetch.task)
         try:
-            fetched = await self._attempt(task)
-            if isinstance(fetched, _Fetched):
-                await self._finish(task, fetched)
-            else:
-                await self._discard(task)
-                self._fail(task, *fetched)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_when_removed, fetch, nursery.cancel_scope)
+                await self._fetch(fetch)
+                nursery.cancel_scope.cancel("done")
+            self._begun.discard(fetch)
         finally:
             slots.release()
 
-    async def _attempt(self, task: TaskId) -> "_Fetched | tuple[Reason, str]":
-        """Return the file, or why there is none."""
-        spec = self._dispatch.tracker.task(task).spec
+    async def _end_when_removed(self, fetch: Fetch, scope: trio.CancelScope) -> None:
+        while self._is_wanted(fetch):
+            await self._dispatch.feed.wait(REMOVED, trio.current_time() + LOOK_AGAIN_SECONDS)
+        log.info("fetch ended: its task was removed")
+        scope.cancel("the task was removed")
+
+    def _is_wanted(self, fetch: Fetch) -> bool:
         try:
-            async with self._origin.open(spec.raw_url, spec.headers.reveal()) as body:
-                fetched = await self._take(task, body)
+            return self._dispatch.tracker.task(fetch.task).generation == fetch.generation
+        except NotFound:
+            return False
+
+    async def _fetch(self, fetch: Fetch) -> None:
+        """Fetch one file, whatever happens ending in SUCCESS or in a failure with its reason."""
+        fetched = await self._attempt(fetch)
+        if not isinstance(fetched, _Fetched):
+            await self._give_up(fetch, *fetched)
+        elif self._is_wanted(fetch):
+            await self._finish(fetch, fetched)
+
+    async def _attempt(self, fetch: Fetch) -> "_Fetched | tuple[Reason, str]":
+        """Return the file, or why there is none."""
+        spec = self._dispatch.tracker.task(fetch.task).spec
+        try:
+            headers, trust = spec.headers.reveal(), Trust(spec.insecure, spec.root_cas)
+            async with self._origin.open(spec.raw_url, headers, trust=trust) as body:
+                fetched = await self._take(fetch, body)
         except* (OriginError, StoreError) as errors:
             first = first_of(errors)
             assert isinstance(first, OriginError | StoreError)
             failure = first.reason, first.detail
         except* Exception as errors:
-            log.exception("a fetch failed", task=task)
+            if self._is_wanted(fetch):
+                log.exception("a fetch failed")
             failure = Reason.INTERNAL, type(first_of(errors)).__name__
         else:
             return fetched
         return failure
 
-    async def _take(self, task: TaskId, body: OriginBody) -> "_Fetched":
+    async def _take(self, fetch: Fetch, body: OriginBody) -> "_Fetched":
         """Store the whole body. Raises OriginError and StoreError, possibly in a group."""
-        piece_size = self._dispatch(SizeTask(task=task, length=body.length))
-        file = await self._store.create(task, piece_size)
+        piece_size = self._dispatch(
+            SizeTask(task=fetch.task, generation=fetch.generation, length=body.length)
+        )
+        file = await self._store.create(fetch.task, piece_size)
         if body.length is not None:
             file.end_known(framed_length(body.length, piece_size))
         whole = _WholeFile()
@@ -109,18 +149,19 @@ class Cdn:
         sealed, to_digest = trio.open_memory_channel[memoryview](1)
         async with trio.open_nursery() as nursery, to_digest:
             nursery.start_soon(_cut, body.chunks(), content_size(piece_size), cut)
-            nursery.start_soon(self._seal, file, to_seal, sealed)
+            nursery.start_soon(self._seal, fetch, file, to_seal, sealed)
             async for piece in to_digest:
                 await trio.to_thread.run_sync(whole.add, piece, limiter=self._hashers)
         file.end_known(framed_length(whole.length, piece_size))
         return _Fetched(file, whole, body.etag, body.last_modified)
 
-    async def _finish(self, task: TaskId, fetched: "_Fetched") -> None:
+    async def _finish(self, fetch: Fetch, fetched: "_Fetched") -> None:
         """Have the whole judged by its digest."""
         whole = fetched.whole
         right = self._dispatch(
             FinishFetch(
-                task=task,
+                task=fetch.task,
+                generation=fetch.generation,
                 length=whole.length,
                 md5=whole.md5.hexdigest(),
                 sha256=whole.sha256.hexdigest(),
@@ -129,11 +170,11 @@ class Cdn:
         if right:
             await self._complete(fetched)
         else:
-            log.warning("task failed", task=task, reason=Reason.DIGEST_MISMATCH.code)
-            await self._discard(task)
+            await self._discard(fetched.file)
 
     async def _seal(
         self,
+        fetch: Fetch,
         file: PieceFile,
         pieces: trio.MemoryReceiveChannel[memoryview],
         sealed: trio.MemorySendChannel[memoryview],
@@ -144,7 +185,14 @@ class Cdn:
             async for piece in pieces:
                 digest = await file.write(number, [piece])
                 file.seal(number, digest_length(digest))
-                self._dispatch(CachePiece(task=file.task, piece=number, digest=digest))
+                self._dispatch(
+                    CachePiece(
+                        task=fetch.task,
+                        generation=fetch.generation,
+                        piece=number,
+                        digest=digest,
+                    )
+                )
                 await sealed.send(piece)
                 number += 1
 
@@ -153,6 +201,8 @@ class Cdn:
         file = fetched.file
         task = self._dispatch.tracker.task(file.task)
         assert task.length is not None
+        if task.spec.insecure or task.spec.root_cas:
+            return  # the notes do not say whose trust this file rests on
         try:
             await file.complete(
                 Provenance(
@@ -164,20 +214,33 @@ class Cdn:
                     last_modified_ms=_milliseconds(fetched.last_modified),
                     etag=fetched.etag,
                     accessed_ms=int(self._dispatch.clock.now() * 1000),
+                    sha256=task.sha256,
+                    call_system=task.spec.call_system,
+                    dfdaemon=task.spec.dfdaemon,
                 )
             )
         except StoreError as error:
-            log.warning("a complete file has no sidecars", task=file.task, problem=str(error))
+            log.warning("a complete file has no sidecars", problem=str(error))
+        except Discarded:
+            pass  # its task was removed meanwhile
 
-    async def _discard(self, task: TaskId) -> None:
+    async def _give_up(self, fetch: Fetch, reason: Reason, detail: str) -> None:
+        """Let the task have failed, if it is still the one."""
+        file = self._store.find(fetch.task)
+        if file is not None and self._is_wanted(fetch):
+            await self._discard(file)
+        with suppress(NotFound, TaskConflict):
+            self._dispatch(
+                FailFetch(
+                    task=fetch.task, generation=fetch.generation, reason=reason, detail=detail
+                )
+            )
+
+    async def _discard(self, file: PieceFile) -> None:
         try:
-            await self._store.discard(task)
+            await self._store.discard(file)
         except StoreError as error:
-            log.warning("a file could not be removed", task=task, problem=str(error))
-
-    def _fail(self, task: TaskId, reason: Reason, detail: str) -> None:
-        log.warning("task failed", task=task, reason=reason.code, detail=detail)
-        self._dispatch(FailFetch(task=task, reason=reason, detail=detail))
+            log.warning("a file could not be removed", problem=str(error))
 
 
 class _WholeFile:

@@ -16,7 +16,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
-from supernode.core.commands import Pull, Pulled, RegisterTask
+from supernode.core.commands import PauseTask, Pull, Pulled, RegisterTask, RemoveTask
 from supernode.core.errors import TaskEnded
 from supernode.core.identity import ClientId, TaskId, task_url
 from supernode.core.model import CdnStatus, Secrets, Task, TaskSpec
@@ -30,6 +30,7 @@ from supernode.core.pieces import (
 )
 from supernode.core.reasons import Reason
 from supernode.origin.errors import OriginError
+from supernode.origin.trust import USUAL, Trust
 from supernode.services.cdn import CONCURRENT_FETCHES, Cdn, _WholeFile
 from supernode.storage.errors import StoreError
 from supernode.storage.piece_files import PieceFile, PieceStore
@@ -61,6 +62,8 @@ class File:
     refusal: Exception | None = None
     taken: int = 0
     """Steps that have been asked for."""
+    left: trio.Event = field(default_factory=trio.Event)
+    """Set when the client has gone."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """As the real one, no generator: nobody has to close it."""
@@ -90,14 +93,21 @@ class Origin:
 
     files: dict[str, File] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    trust: Trust = USUAL
 
     @asynccontextmanager
-    async def open(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[File]:
+    async def open(
+        self, url: str, headers: Mapping[str, str], *, trust: Trust
+    ) -> AsyncIterator[File]:
+        self.trust = trust
         self.asked.append((url, dict(headers)))
         file = self.files[url]
         if file.refusal is not None:
             raise file.refusal
-        yield file
+        try:
+            yield file
+        finally:
+            file.left.set()
 
 
 def whole(content: bytes, *, known: bool = True, chunk: int = CHUNK) -> File:
@@ -208,6 +218,17 @@ async def test_the_origin_is_asked_for_the_raw_url_with_the_clients_headers(worl
     headers = {"Authorization": "Bearer x", "Range": "bytes=0-4"}
     await world.fetched(whole(b"hello"), headers=Secrets(headers))
     assert world.origin.asked == [(URL, headers)]
+
+
+async def test_a_task_says_whom_to_trust_and_leaves_no_notes_without_saying_so(
+    world: World,
+) -> None:
+    task = await world.fetched(whole(b"hello"), insecure=True, root_cas=("PEM",))
+    assert world.origin.trust == Trust(insecure=True, root_cas=("PEM",))
+    assert world.on_disk(task.id) == framed(b"hello")[0]
+    file = world.store.find(task.id)
+    assert file is not None
+    assert not list(file.path.parent.glob("*.meta"))
 
 
 @pytest.mark.parametrize(
@@ -524,6 +545,38 @@ async def test_a_restart_serves_nothing_of_what_was_interrupted(world: World) ->
                 nursery.cancel_scope.cancel()
     assert world.store.find(task) is None
     assert not list(world.store._root.rglob("*" + task))
+
+
+async def test_a_removed_task_is_fetched_no_longer_and_may_be_asked_for_at_once(
+    world: World,
+) -> None:
+    endless = world.origin.files[URL] = File([bytes(FULL), trio.Event()], 2 * FULL)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.cdn.run)
+            task = world.ask()
+            await world.until(task, lambda task: bool(task.digests))
+            world.node.dispatch(RemoveTask(task=task, reason=Reason.TASK_DELETED))
+            world.origin.files[URL] = whole(b"hello")
+            world.ask()
+            assert (await world.end_of(task)).status is CdnStatus.SUCCESS
+            await endless.left.wait()
+            nursery.cancel_scope.cancel()
+    assert world.on_disk(task) == framed(b"hello")[0]
+
+
+async def test_a_paused_task_is_fetched_when_it_is_resumed(world: World) -> None:
+    world.origin.files[URL] = whole(b"hello")
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            task = world.ask()
+            world.node.dispatch(PauseTask(task=task, paused=True))
+            await nursery.start(world.cdn.run)
+            await wait_all_tasks_blocked()
+            assert not world.origin.asked
+            world.node.dispatch(PauseTask(task=task, paused=False))
+            assert (await world.end_of(task)).status is CdnStatus.SUCCESS
+            nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 7])

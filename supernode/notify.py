@@ -1,0 +1,46 @@
+"""Tells the service manager how we are, as systemd's ``sd_notify`` does; without one, nothing.
+
+In our executable it is not the main process that tells: a unit needs ``NotifyAccess=all``.
+"""
+
+import os
+import socket
+
+import structlog
+import trio
+
+SEND_SECONDS = 5.0
+"""How long to try; the manager's queue may be full."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+async def ready(status: str) -> None:
+    """Tell that we serve.
+
+    Args:
+        status: one line for people, as ``systemctl status`` shows it.
+    """
+    await _send("READY=1", f"STATUS={status}")
+
+
+async def stopping(status: str) -> None:
+    """Tell that we are about to end. ``status`` as in ``ready``."""
+    await _send("STOPPING=1", f"STATUS={status}")
+
+
+async def _send(*assignments: str) -> None:
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):  # Linux's abstract names
+        address = "\0" + address[1:]
+    message = "\n".join(assignments).encode()
+    try:
+        with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            with trio.fail_after(SEND_SECONDS):
+                await manager.connect(address)
+                await manager.send(message)
+    except (OSError, trio.TooSlowError) as error:
+        # Not worth ending for: the manager will do what it thinks right.
+        log.warning("service manager not told", message=assignments[0], error=repr(error))
