@@ -2,8 +2,9 @@
 # The project's .venv, sourced by the scripts beside it, which set `root` to the checkout.
 #
 # .venv is made of layers, each from one lock file with hashes: `runtime` is what supernode runs
-# on, `test` adds the tools of tests and checks. A layer's stamp says what it was made from and
-# is written last, so a layer that was interrupted, or whose files have changed, is made again.
+# on, `test` adds the tools of tests and checks, `build`, in a venv of its own, what makes the
+# executable. A layer's stamp says what it was made from and is written last, so a layer that was
+# interrupted, or whose files have changed, is made again.
 #
 # supernode itself is installed in editable form by its own build backend, which is in the
 # runtime lock: `supernode` and `importlib.metadata` then work as in any installation, and
@@ -76,6 +77,7 @@ stamp_of() {
     case $1 in
         runtime) set -- pyproject.toml packaging/requirements.lock ;;
         test) set -- packaging/requirements-test.lock ;;
+        build) set -- packaging/requirements-build.lock ;;
     esac
     (cd "$root" && sha256sum packaging/environment.sh "$@")
 }
@@ -89,7 +91,7 @@ install_lock() { pip_install --require-hashes --only-binary :all: -r "$root/pack
 
 make_runtime() {
     python=$(fitting_python) || lacks "needs Python 3.11, 3.12 or 3.13 with its venv module"
-    say "making .venv with $python"
+    say "making ${venv#"$root/"} with $python"
     rm -rf "$venv"
     "$python" -m venv "$venv"
     install_lock requirements.lock
@@ -97,8 +99,13 @@ make_runtime() {
 }
 
 make_test() {
-    say "adding the tools of tests and checks to .venv"
+    say "adding the tools of tests and checks to ${venv#"$root/"}"
     install_lock requirements-test.lock
+}
+
+make_build() {
+    say "adding PyInstaller to ${venv#"$root/"}"
+    install_lock requirements-build.lock
 }
 
 make_layer() {
