@@ -18,7 +18,13 @@ GOING_AWAY = 1001
 def add_events(app: QuartTrio, feed: Feed, *, most_subscribers: int = MOST_SUBSCRIBERS) -> None:
     """Let websocket clients of ``app`` read along, at most ``most_subscribers`` at a time."""
     app.add_websocket(PATH, "events", _subscription_to(feed, most_subscribers))
-    app.add_url_rule(PATH, "events without a websocket", _say_upgrade, methods=["GET"])
+    app.add_url_rule(
+        PATH,
+        "events without a websocket",
+        _say_upgrade,
+        methods=["GET"],
+        provide_automatic_options=False,
+    )
 
 
 def _subscription_to(feed: Feed, most_subscribers: int) -> Callable[[], Awaitable[Response | None]]:
