@@ -10,6 +10,7 @@ import random
 import resource
 import signal
 import sys
+from collections.abc import Collection
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import ip_address
@@ -97,7 +98,8 @@ async def run(config: Config) -> None:
         dispatch = Dispatcher(Tracker(_limits(config)), feed, clock, chance)
         store = PieceStore(repo)
         responder = Responder(feed, clock, explain)
-        front = _front(config, control, _app(config, dispatch, responder, seed, policy))
+        app = _app(config, dispatch, responder, seed, policy)
+        front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
         data_port = _data_port(config, data, store)
         eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
@@ -195,7 +197,9 @@ def _app(
     return app
 
 
-def _front(config: Config, listeners: list[trio.SocketListener], app: QuartTrio) -> Front:
+def _front(
+    config: Config, listeners: list[trio.SocketListener], app: QuartTrio, hosts: Collection[str]
+) -> Front:
     http = config.http
     return Front(
         listeners,
@@ -206,7 +210,7 @@ def _front(config: Config, listeners: list[trio.SocketListener], app: QuartTrio)
         write_timeout=http.write_timeout,
         drain_timeout=http.drain_timeout,
         idle_timeout=http.idle_timeout,
-        hosts=http.hosts,
+        hosts=hosts,
         ssl_context=server_context(http),
     )
 

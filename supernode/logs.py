@@ -43,4 +43,3 @@ def set_up(level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.getLogger("httpcore2").setLevel(logging.WARNING)  # it logs headers, and so secrets
-    logging.getLogger("supernode.access").setLevel(logging.DEBUG if level == "debug" else "WARNING")

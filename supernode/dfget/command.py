@@ -124,8 +124,9 @@ _EPILOG = "\b\nExit status:\n" + "\n".join(f"  {code:3d}  {MEANINGS[code]}" for 
     callback=_by(parse_nodes),
     default="127.0.0.1:8002",
     show_default=True,
-    metavar="HOST[:PORT][=WEIGHT],…",
-    help="Supernodes.",
+    metavar="[https://]HOST[:PORT][=WEIGHT],…",
+    help="Supernodes. One asked over https must have a certificate that this system's authorities,"
+    " or those in the file SSL_CERT_FILE names, vouch for.",
 )
 @click.option(
     "--digest",

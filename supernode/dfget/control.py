@@ -38,6 +38,7 @@ class Joined(msgspec.Struct, frozen=True, tag="joined"):
     port: int
     peer: PeerRequest
     peer_id: str
+    tls: bool
 
 
 class Share(msgspec.Struct, frozen=True, tag="share"):
@@ -57,6 +58,7 @@ class Share(msgspec.Struct, frozen=True, tag="share"):
     task: str
     request: TaskRequest
     expire_time: float
+    tls: bool
 
 
 class Piece(msgspec.Struct, frozen=True, tag="piece"):

@@ -1,12 +1,15 @@
 """A small HTTP/1.1 client: keep-alive, deadlines, and piece bodies received into place.
 
-Plain TCP only; supernodes and peers speak nothing else. (A general client costs three times the
-processor time a byte, which with pieces is all that counts.)
+Supernodes may be asked under TLS; pieces always come plain, for their digests tell whether they are
+right. (A general client costs three times the processor time a byte, which with pieces is all that
+counts.)
 """
 
 import math
+import ssl
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from functools import cached_property
+from typing import NamedTuple, TypeVar
 
 import httptools
 import trio
@@ -71,18 +74,42 @@ class Answer:
         self.complete = True
 
 
+class _Server(NamedTuple):
+    """Whom a connection leads to."""
+
+    host: str
+    port: int
+    tls: bool = False
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
 class _Connection:
     """One connection; used by one request at a time."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.stream = stream
+    def __init__(
+        self, stream: trio.SocketStream, secure: trio.SSLStream[trio.SocketStream] | None = None
+    ) -> None:
+        self.socket = stream.socket
         self.reusable = True
+        self._stream = stream
+        self._secure = secure
 
     def close(self) -> None:
-        self.stream.socket.close()
+        self.socket.close()
+
+    async def send(self, data: bytes) -> None:
+        await (self._secure or self._stream).send_all(data)
 
     async def receive(self) -> bytes:
-        return await self.stream.socket.recv(READ_BYTES)
+        if self._secure is None:
+            return await self.socket.recv(READ_BYTES)
+        try:
+            return bytes(await self._secure.receive_some(READ_BYTES))
+        except trio.BrokenResourceError as error:
+            raise OSError(f"TLS: {error.__cause__}") from error
 
     async def read_head(self, answer: Answer) -> None:
         """Read until the head is complete; some of the body may come along."""
@@ -128,7 +155,7 @@ class HttpClient:
     def __init__(self, *, connect_timeout: float = 5.0, user_agent: str = "dfget") -> None:
         self._connect_timeout = connect_timeout
         self._user_agent = user_agent
-        self._idle: dict[Address, list[_Connection]] = {}
+        self._idle: dict[_Server, list[_Connection]] = {}
 
     def close(self) -> None:
         """Close every idle connection."""
@@ -137,15 +164,16 @@ class HttpClient:
                 connection.close()
         self._idle.clear()
 
-    async def local_address(self, address: Address) -> str:
+    async def local_address(self, address: Address, *, tls: bool = False) -> str:
         """Connect, and return this machine's address on that connection, which is kept.
 
         Raises:
             HttpError: no connection.
         """
-        connection = await self._connect(address)
-        self._keep(address, connection)
-        return str(connection.stream.socket.getsockname()[0])
+        server = _Server(*address, tls)
+        connection = await self._connect(server)
+        self._keep(server, connection)
+        return str(connection.socket.getsockname()[0])
 
     async def request(
         self,
@@ -156,6 +184,7 @@ class HttpClient:
         body: bytes = b"",
         headers: tuple[str, ...] = (),
         timeout: float,
+        tls: bool = False,
     ) -> Answer:
         """Send a request and return the whole answer, whatever its status.
 
@@ -166,10 +195,12 @@ class HttpClient:
             body: JSON, if anything.
             headers: further header lines.
             timeout: seconds for everything.
+            tls: whether under TLS, with a certificate that the system's authorities vouch for.
 
         Raises:
             HttpError: no complete answer in time.
         """
+        server = _Server(*address, tls)
         if body:
             headers = (*headers, "Content-Type: application/json", f"Content-Length: {len(body)}")
 
@@ -181,7 +212,7 @@ class HttpClient:
 
         with trio.move_on_after(timeout):
             return await self._exchange(
-                address, self._head(address, method, target, headers) + body, read
+                server, self._head(server, method, target, headers) + body, read
             )
         raise HttpError(f"no answer within {timeout:g} s")
 
@@ -211,7 +242,8 @@ class HttpClient:
             StatusError: another answer than these bytes.
             HttpError: no complete answer in time.
         """
-        head = self._head(address, "GET", target, (f"Range: bytes={byte_range}",))
+        server = _Server(*address)
+        head = self._head(server, "GET", target, (f"Range: bytes={byte_range}",))
         end = trio.current_time() + total
         with trio.CancelScope(deadline=min(end, trio.current_time() + stall)) as patience:
 
@@ -227,51 +259,50 @@ class HttpClient:
                 while filled < length:
                     patience.deadline = min(end, trio.current_time() + stall)
                     stop = min(length, filled + READ_BYTES) if limit.rate else length
-                    received = await connection.stream.socket.recv_into(into[filled:stop])
+                    received = await connection.socket.recv_into(into[filled:stop])
                     if not received:
                         raise HttpError(f"ended after {filled} of {length} bytes")
                     filled += received
                     end += await _unhurried(patience, limit, received)
                 return filled
 
-            return await self._exchange(address, head, read)
+            return await self._exchange(server, head, read)
         raise HttpError(f"too slow: nothing within {stall:g} s, or not all within {total:g} s")
 
-    def _head(self, address: Address, method: str, target: str, headers: tuple[str, ...]) -> bytes:
-        host, port = address
+    def _head(self, server: _Server, method: str, target: str, headers: tuple[str, ...]) -> bytes:
         lines = (
             f"{method} {target} HTTP/1.1",
-            f"Host: [{host}]:{port}" if ":" in host else f"Host: {host}:{port}",
+            f"Host: {server}",
             f"User-Agent: {self._user_agent}",
             *headers,
         )
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
     async def _exchange(
-        self, address: Address, request: bytes, read: Callable[[_Connection], Awaitable[T]]
+        self, server: _Server, request: bytes, read: Callable[[_Connection], Awaitable[T]]
     ) -> T:
-        if connection := self._idle_one(address):
+        if connection := self._idle_one(server):
             try:
-                return await self._over(address, connection, request, read)
+                return await self._over(server, connection, request, read)
             except _Stale:
                 pass  # closed while it was idle
-        return await self._over(address, await self._connect(address), request, read)
+        return await self._over(server, await self._connect(server), request, read)
 
     async def _over(
         self,
-        address: Address,
+        server: _Server,
         connection: _Connection,
         request: bytes,
         read: Callable[[_Connection], Awaitable[T]],
     ) -> T:
         try:
             try:
-                await connection.stream.send_all(request)
+                await connection.send(request)
             except (OSError, trio.BrokenResourceError) as error:
                 raise _Stale(f"connection broke: {error}") from error
             result = await read(connection)
         except StatusError:
-            self._keep(address, connection)
+            self._keep(server, connection)
             raise
         except (OSError, httptools.HttpParserError) as error:
             connection.close()
@@ -282,33 +313,56 @@ class HttpClient:
         except BaseException:
             connection.close()
             raise
-        self._keep(address, connection)
+        self._keep(server, connection)
         return result
 
-    async def _connect(self, address: Address) -> _Connection:
+    async def _connect(self, server: _Server) -> _Connection:
         with trio.move_on_after(self._connect_timeout):
             try:
-                return _Connection(await trio.open_tcp_stream(*address))
+                stream = await trio.open_tcp_stream(server.host, server.port)
+                return await self._secured(server, stream) if server.tls else _Connection(stream)
             except (OSError, ValueError, OverflowError) as error:  # the latter two: no address
-                raise HttpError(f"cannot connect to {address[0]}:{address[1]}: {error}") from error
-        raise HttpError(f"cannot connect to {address[0]}:{address[1]} in time")
+                raise HttpError(f"cannot connect to {server}: {error}") from error
+        raise HttpError(f"cannot connect to {server} in time")
 
-    def _idle_one(self, address: Address, which: int = -1) -> _Connection | None:
+    async def _secured(self, server: _Server, stream: trio.SocketStream) -> _Connection:
+        # "https_compatible": servers hang up without saying so in TLS.
+        secure = trio.SSLStream(
+            stream, self._trust, server_hostname=server.host, https_compatible=True
+        )
+        try:
+            await secure.do_handshake()
+        except trio.BrokenResourceError as error:
+            stream.socket.close()
+            raise HttpError(f"no TLS with {server}: {error.__cause__}") from error
+        except BaseException:
+            stream.socket.close()
+            raise
+        return _Connection(stream, secure)
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """Whom to trust: the same authorities as when a file comes straight from its origin."""
+        import httpx2  # late: most runs do not need it
+
+        return httpx2.create_ssl_context()
+
+    def _idle_one(self, server: _Server, which: int = -1) -> _Connection | None:
         """Take an idle connection out: the youngest, which is the likeliest to be open still."""
-        idle = self._idle.get(address)
+        idle = self._idle.get(server)
         if not idle:
             return None
         connection = idle.pop(which)
         if not idle:
-            del self._idle[address]
+            del self._idle[server]
         return connection
 
-    def _keep(self, address: Address, connection: _Connection) -> None:
+    def _keep(self, server: _Server, connection: _Connection) -> None:
         if not connection.reusable:
             connection.close()
             return
         # The host used last comes last; the one used longest ago makes room.
-        self._idle[address] = [*self._idle.pop(address, []), connection]
+        self._idle[server] = [*self._idle.pop(server, []), connection]
         if sum(map(len, self._idle.values())) > MOST_IDLE:
             oldest = self._idle_one(next(iter(self._idle)), 0)
             assert oldest is not None

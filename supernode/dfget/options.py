@@ -21,9 +21,11 @@ class Node:
 
     host: str
     port: int = DEFAULT_PORT
+    tls: bool = False
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https://' if self.tls else ''}{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_nodes(text: str) -> tuple[tuple[Node, int], ...]:
-    """Return supernodes and weights for ``host[:port][=weight],…``; IPv6 in brackets.
+    """Return supernodes and weights for ``[https://]host[:port][=weight],…``; IPv6 in brackets.
 
     Raises:
         ValueError: an entry that is not of this form.
@@ -109,17 +111,20 @@ def parse_nodes(text: str) -> tuple[tuple[Node, int], ...]:
 
 
 def _parse_node(entry: str) -> tuple[Node, int]:
-    address, equals, weight = entry.partition("=")
+    url, equals, weight = entry.partition("=")
+    scheme, given, address = url.rpartition("://")
     try:
         parts = urlsplit(f"//{address}")
-        node = Node(parts.hostname or "", parts.port or DEFAULT_PORT)
+        node = Node(parts.hostname or "", parts.port or DEFAULT_PORT, scheme.lower() == "https")
         if parts.netloc != address or not node.host or "@" in address:
+            raise ValueError
+        if given and scheme.lower() not in ("http", "https"):
             raise ValueError
         count = int(weight) if equals else 1
         if not 1 <= count <= 1000:
             raise ValueError
     except ValueError:
-        raise ValueError(f"{entry!r} is not host[:port][=weight]") from None
+        raise ValueError(f"{entry!r} is not host[:port][=weight] or https://host…") from None
     return node, count
 
 

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import trio
@@ -48,13 +47,10 @@ from supernode.dfget.supernode import (
     TaskRequest,
     Unreachable,
 )
+from supernode.version import VERSION
 
 log = logging.getLogger(__name__)
 
-try:
-    _VERSION = version("supernode")
-except PackageNotFoundError:  # run from a source tree
-    _VERSION = "0"
 ROUNDS = 2
 """How often to try the supernodes before giving them up."""
 ROUND_PAUSE_SECONDS = 1.0
@@ -93,7 +89,7 @@ class Run:
     def __init__(self, order: Order, progress: Progress) -> None:
         self._order = order
         self._progress = progress
-        self._http = HttpClient(user_agent=f"dfget/{_VERSION}")
+        self._http = HttpClient(user_agent=f"dfget/{VERSION}")
         self._exit = Exit.FAILED
         self._error = ""
         self._digest_ok: bool | None = None
@@ -157,7 +153,7 @@ class Run:
                     await trio.sleep(ROUND_PAUSE_SECONDS)
                 for node in list(nodes):
                     try:
-                        own = await self._http.local_address((node.host, node.port))
+                        own = await self._http.local_address((node.host, node.port), tls=node.tls)
                         if not looked:
                             looked = True
                             sharing = await stack.enter_async_context(
@@ -292,7 +288,7 @@ async def _join(supernode: Supernode, ip: str, sharing: Sharing | None) -> str:
     if sharing is None:
         return ""
     host_name = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()).strip("-.") or "localhost"
-    peer = PeerRequest(sharing.ip or ip, host_name, sharing.port, _VERSION)
+    peer = PeerRequest(sharing.ip or ip, host_name, sharing.port, VERSION)
     try:
         peer_id = await supernode.register_peer(peer)
     except Rejected as error:

@@ -4,9 +4,7 @@ Sharing is a courtesy to others: whatever goes wrong with it, the download goes 
 """
 
 import logging
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-import supernode
+from supernode import program
 from supernode.dfget import control
 from supernode.dfget.options import Node, Order
 from supernode.dfget.supernode import PeerRequest, TaskRequest
@@ -49,7 +47,7 @@ class Sharing:
 
     async def joined(self, node: Node, peer: PeerRequest, peer_id: str) -> None:
         """Tell that this machine is a supernode's peer."""
-        await self._try(control.Joined(node.host, node.port, peer, peer_id))
+        await self._try(control.Joined(node.host, node.port, peer, peer_id, node.tls))
 
     async def share(
         self, order: Order, node: Node, task: str, request: TaskRequest, data: Path, piece_size: int
@@ -65,6 +63,7 @@ class Sharing:
                 task=task,
                 request=request,
                 expire_time=order.expire_time,
+                tls=node.tls,
             )
         )
 
@@ -174,30 +173,15 @@ async def _find(order: Order) -> tuple[trio.SocketStream, Sharing] | None:
 
 def _start(order: Order) -> subprocess.Popen[bytes]:
     """Start an uploader that outlives us. If another one is up already, it ends at once."""
-    program = [sys.executable]
-    folder: Path | None = None
-    environment = dict(os.environ)
-    if getattr(sys, "frozen", False):
-        # A one-file executable must unpack itself anew: our unpacked files go when we do.
-        environment["PYINSTALLER_RESET_ENVIRONMENT"] = "1"
-        environment.pop("LD_LIBRARY_PATH", None)
-        if original := environment.pop("LD_LIBRARY_PATH_ORIG", None):
-            environment["LD_LIBRARY_PATH"] = original
-    else:
-        program += ["-m", "supernode"]
-        # It imports from where it starts: that must be ours, not wherever the user is.
-        folder = Path(supernode.__file__).parent.parent
-    command = [
-        *program,
-        "dfget-uploader",
-        f"--home={order.home}",
-        f"--ip={order.ip}",
-        f"--port={order.port}",
-    ]
     return subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
+        program.command(
+            "dfget-uploader",
+            f"--home={order.home}",
+            f"--ip={order.ip}",
+            f"--port={order.port}",
+        ),
+        cwd=program.folder(),
+        env=program.clean_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -252,6 +252,7 @@ class Supernode:
                 body=body,
                 headers=headers,
                 timeout=ANSWER_SECONDS + wait,
+                tls=self.node.tls,
             )
         except HttpError as error:
             raise Unreachable(f"supernode {self.node}: {error}") from error

@@ -296,7 +296,8 @@ class Uploader:
 
     def joined(self, message: control.Joined) -> None:
         """Remember to sign a peer off."""
-        self._peers[Node(message.host, message.port), message.peer_id] = message.peer
+        node = Node(message.host, message.port, message.tls)
+        self._peers[node, message.peer_id] = message.peer
 
     def share(self, message: control.Share) -> SharedFile:
         """Take a file up."""
@@ -304,7 +305,7 @@ class Uploader:
             name=message.name,
             data=Path(message.data),
             piece_size=message.piece_size,
-            node=Node(message.host, message.port),
+            node=Node(message.host, message.port, message.tls),
             task=message.task,
             request=message.request,
             expire_time=message.expire_time,

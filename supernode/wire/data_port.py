@@ -6,9 +6,13 @@ decided in :mod:`supernode.wire.downloads`; :mod:`supernode.wire.transfer` sends
 Bounds. At most ``max_connections`` are served. When one more arrives, the one that has waited
 longest for its client's next request is closed to make room. While all of them are busy the
 newcomer waits, and those behind it in the kernel's backlog; meanwhile every connection is closed
-after its present answer. A client that accepts no byte for ``stall_timeout`` is cut with a reset;
-one that sends no complete request for ``idle_timeout`` is closed. A connection that comes and goes
-without a word is normal: dfget opens one before every piece.
+after its present answer. A client that has ``max_connections_per_client`` makes room with one of
+its own in the same way; while all of those are busy the newcomer is answered 503, for nobody else
+should have to wait behind it.
+
+A client that accepts no byte for ``stall_timeout`` is cut with a reset; one that sends no complete
+request for ``idle_timeout`` is closed. A connection that comes and goes without a word is normal:
+dfget opens one before every piece.
 """
 
 import errno
@@ -24,7 +28,9 @@ import structlog
 import trio
 
 from supernode.storage.errors import Discarded, StoreError
+from supernode.wire.clients import Client, ConnectionCounts, client_of
 from supernode.wire.downloads import FindFile, Part, Reply, answer, refusal
+from supernode.wire.refusals import Refusals
 from supernode.wire.request_head import HeadError, HeadReader, RequestHead
 from supernode.wire.transfer import CHUNK, Stalled, send_part
 
@@ -46,6 +52,7 @@ class DataPort:
         stall_timeout: seconds that a client may accept nothing.
         idle_timeout: seconds in which a request must have arrived completely.
         drain_timeout: seconds that running transfers may take after :meth:`shut`.
+        max_connections_per_client: how many each client may have; None: no limit of its own.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class DataPort:
         stall_timeout: float,
         idle_timeout: float,
         drain_timeout: float,
+        max_connections_per_client: int | None = None,
     ) -> None:
         self._listeners = listeners
         self._find = find
@@ -64,9 +72,11 @@ class DataPort:
         self._idle_timeout = idle_timeout
         self._drain_timeout = drain_timeout
         self._slots = trio.Semaphore(max_connections, max_value=max_connections)
+        self._clients = ConnectionCounts(max_connections_per_client)
+        self._refusals = Refusals()
         self._accepting = trio.CancelScope()
-        self._waiting: OrderedDict[trio.CancelScope, None] = OrderedDict()
-        """What cancels each wait for a client's next move, longest first."""
+        self._waiting: OrderedDict[trio.CancelScope, Client] = OrderedDict()
+        """What cancels each wait for a client's next move, and whose it is; longest first."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until :meth:`shut`, then let running transfers end and return.
@@ -99,29 +109,45 @@ class DataPort:
                     self._close_longest_waiting()
                     await trio.sleep(_CAPACITY_PAUSE)
                     continue
+                client = client_of(stream)
+                if self._clients.at_limit(client):
+                    if not self._close_longest_waiting(client):
+                        connections.start_soon(self._refuse, stream)
+                        continue
+                elif not self._slots.value:
+                    self._close_longest_waiting()
                 try:
-                    if not self._slots.value:
-                        self._close_longest_waiting()
                     await self._slots.acquire()
                 except trio.Cancelled:
                     stream.socket.close()
                     raise
-                connections.start_soon(self._own, stream)
+                self._clients.add(client)
+                connections.start_soon(self._own, stream, client)
 
     @property
     def _wants_room(self) -> bool:
         """Tell whether connections are to end after their present answer."""
         return self._accepting.cancel_called or self._slots.statistics().tasks_waiting > 0
 
-    def _close_longest_waiting(self) -> None:
-        if self._waiting:
-            longest, _ = self._waiting.popitem(last=False)
-            longest.cancel()
+    def _close_longest_waiting(self, client: Client | None = None) -> bool:
+        """Close the connection, of this client if one is named, that waits longest, if any does."""
+        for wait, owner in self._waiting.items():
+            if client in (None, owner):
+                del self._waiting[wait]
+                wait.cancel()
+                return True
+        return False
 
-    async def _own(self, stream: trio.SocketStream) -> None:
+    async def _refuse(self, stream: trio.SocketStream) -> None:
+        try:
+            await self._refusals.tell(stream)
+        finally:
+            stream.socket.close()
+
+    async def _own(self, stream: trio.SocketStream, client: Client) -> None:
         """Serve one connection; whatever happens on it stays on it."""
         try:
-            await self._serve(stream)
+            await self._serve(stream, client)
         except Stalled:
             log.info("client stalled", peer=_address(stream))
         except StoreError as error:
@@ -132,15 +158,16 @@ class DataPort:
             log.exception("connection failed", peer=_address(stream))
         finally:
             stream.socket.close()
+            self._clients.remove(client)
             self._slots.release()
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, stream: trio.SocketStream, client: Client) -> None:
         # Trio's default of 16 KiB suits small messages; a transfer wants its chunks taken whole.
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, CHUNK)
         heads = HeadReader(stream)
         while True:
             try:
-                head = await self._next_head(heads)
+                head = await self._next_head(heads, client)
             except HeadError as error:
                 head, reply = RequestHead(), refusal(error.status)
             else:
@@ -156,12 +183,12 @@ class DataPort:
             while await stream.receive_some():
                 pass
 
-    async def _next_head(self, heads: HeadReader) -> RequestHead | None:
+    async def _next_head(self, heads: HeadReader, client: Client) -> RequestHead | None:
         """Wait for the next request; None: there will be none, or we want to close."""
         if self._accepting.cancel_called:
             return None
         with trio.move_on_after(self._idle_timeout) as wait:
-            self._waiting[wait] = None
+            self._waiting[wait] = client
             try:
                 return await heads.next()
             finally:

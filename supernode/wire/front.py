@@ -1,13 +1,16 @@
 """The front: accepts and owns every connection of the control port, from first byte to last.
 
-It does what ``hypercorn.trio.serve`` would: lifespan, accepting, draining. Doing it here lets one
-connection fail without ending the daemon, lets no client hold up a shutdown, and leaves room to
-answer requests before Hypercorn. ``TCPServer``, ``WorkerContext`` and ``ASGIWrapper`` are not
-documented API; ``tests/integration/test_hypercorn_contract.py`` says what is relied on.
+It does what ``hypercorn.trio.serve`` would: lifespan, accepting, TLS, draining. Doing it here lets
+one connection fail without ending the daemon, lets no client hold up a shutdown or take all the
+connections, and leaves room to answer requests before Hypercorn. ``TCPServer``, ``WorkerContext``
+and ``ASGIWrapper`` are not documented API; ``tests/integration/test_hypercorn_contract.py`` says
+what is relied on.
 """
 
 import logging
-from collections.abc import Sequence
+import ssl
+import sys
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -17,21 +20,28 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState, LifespanState
+from hypercorn.typing import (
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    ConnectionState,
+    LifespanState,
+    Scope,
+)
 from quart_trio import QuartTrio
 
-from supernode.wire.guard import tame
+from supernode.wire.browsers import BrowserRule
+from supernode.wire.clients import ConnectionCounts, client_of
+from supernode.wire.gate import gated
+from supernode.wire.guard import guard, tame
 from supernode.wire.lifespan import lifespan
+from supernode.wire.refusals import Refusals
 from supernode.wire.streams import GuardedStream
+from supernode.wire.tls import secured
 
-REFUSALS_AT_ONCE = 64
-"""How many clients too many get an answer at a time; the others are closed without one."""
-REFUSAL_SECONDS = 1.0
-"""How long such a client may take to read it."""
-REFUSAL = (
-    b"HTTP/1.1 503 Service Unavailable\r\n"
-    b"Retry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-)
+MAX_HEADER = 32 * 1024
+"""Bytes; query strings may be long."""
+_LINGER = 1.0
+"""Seconds for a client to read an answer that came before the end of its request."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -42,10 +52,19 @@ class Front:
     Args:
         listeners: sockets that listen already; closed when the front stops accepting.
         app: the web app; its configuration is changed (``guard.tame``).
-        max_connections: how many are served at a time; one more is answered 503.
+        max_connections: how many are served at a time; one more is answered 503, or, under TLS,
+            closed.
         write_timeout: how long a client may stop reading, in seconds.
         drain_timeout: how long requests in flight may take after ``shut``, in seconds.
-        idle_timeout: how long a connection may wait for its next request, in seconds.
+        idle_timeout: how long it may take until a connection's next request is there, up to the
+            end of its headers, in seconds.
+        max_connections_per_client: the same for each client; None: no limit of its own.
+        max_header: bytes of a request's target and headers; beyond, it is answered 431.
+        hosts: names under which browsers may come, besides addresses and localhost.
+        ssl_context: with it, all connections are under TLS (:mod:`supernode.wire.tls`).
+
+    Raises:
+        ValueError: one of ``hosts`` is no host name.
     """
 
     def __init__(
@@ -57,17 +76,26 @@ class Front:
         write_timeout: float,
         drain_timeout: float,
         idle_timeout: float,
+        max_connections_per_client: int | None = None,
+        max_header: int = MAX_HEADER,
+        hosts: Collection[str] = (),
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._listeners = list(listeners)
-        self._app = tame(app)
+        self._app = guard(
+            gated(tame(app), BrowserRule(hosts), max_header=max_header),
+            ping_interval=idle_timeout / 3,
+        )
         self._max_connections = max_connections
         self._write_timeout = write_timeout
         self._drain_timeout = drain_timeout
         self._idle_timeout = idle_timeout
-        self._config = _hypercorn_config(idle_timeout)
+        self._config = _hypercorn_config(idle_timeout, max_header)
         self._context = WorkerContext(max_requests=None)
+        self._ssl_context = ssl_context
         self._open: set[GuardedStream] = set()
-        self._refusing = 0
+        self._clients = ConnectionCounts(max_connections_per_client)
+        self._refusals = Refusals()
         self._shut = trio.Event()
 
     def shut(self) -> None:
@@ -127,63 +155,61 @@ class Front:
 
     async def _admit(self, state: LifespanState, stream: trio.SocketStream) -> None:
         """Serve one connection if there is room. Nothing that goes wrong in it goes further."""
-        if len(self._open) >= self._max_connections:
-            await self._refuse(stream)
+        client = client_of(stream)
+        if len(self._open) >= self._max_connections or self._clients.at_limit(client):
+            if self._ssl_context is None:  # a handshake is too much to do for a refusal
+                await self._refusals.tell(stream)
             return
         guarded = GuardedStream(
             stream, write_timeout=self._write_timeout, idle_timeout=self._idle_timeout
         )
         self._open.add(guarded)
+        self._clients.add(client)
         try:
             await self._serve(guarded, state)
+            await guarded.aclose()
+            if not self._shut.is_set():
+                await guarded.linger(_LINGER)
         except* Exception:  # a header that is not ASCII is enough to raise in TCPServer
             log.exception("connection failed")
         finally:
+            self._clients.remove(client)
             self._open.discard(guarded)
 
     async def _serve(self, stream: GuardedStream, state: LifespanState) -> None:
         """Hand the connection to whoever answers it; that is Hypercorn, for every request."""
-        connection_state = ConnectionState(state.copy())
-        await TCPServer(
-            ASGIWrapper(self._app),
-            self._config,
-            self._context,
-            connection_state,
-            cast("Any", stream),  # declared as SSLStream, plain ones are served as well
-        ).run()
-
-    async def _refuse(self, stream: trio.SocketStream) -> None:
-        """Answer 503, if few enough are being told so; the caller closes the connection.
-
-        Waits a moment for the client to finish: closing on bytes not read would reset the
-        connection, and take the answer away again.
-        """
-        if self._refusing >= REFUSALS_AT_ONCE:
+        served: GuardedStream | trio.SSLStream[GuardedStream] | None = stream
+        if self._ssl_context is not None:
+            served = await secured(stream, self._ssl_context)
+        if served is None:
             return
-        self._refusing += 1
-        try:
-            with trio.move_on_after(REFUSAL_SECONDS):
-                await stream.send_all(REFUSAL)
-                await stream.send_eof()
-                while await stream.receive_some():
-                    pass
-        except trio.BrokenResourceError:
-            pass  # gone already
-        finally:
-            self._refusing -= 1
+
+        async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            with stream.request():
+                await self._app(scope, receive, send)
+
+        connection_state = ConnectionState(state.copy())
+        with stream.lifetime:
+            await TCPServer(
+                ASGIWrapper(app),
+                self._config,
+                self._context,
+                connection_state,
+                cast("Any", served),  # declared as SSLStream, plain ones are served as well
+            ).run()
 
 
-def _hypercorn_config(idle_timeout: float) -> Config:
+def _hypercorn_config(idle_timeout: float, max_header: int) -> Config:
     """Return Hypercorn's settings; the timeouts that only ``hypercorn.serve`` uses stay unset."""
     config = Config()
     config.errorlog = logging.getLogger("supernode.hypercorn")  # without one, errors vanish
-    config.accesslog = logging.getLogger("supernode.access")
-    config.access_log_format = '%(h)s "%(r)s" %(s)s %(b)s %(L)ss'
     config.include_server_header = False
     config.keep_alive_timeout = idle_timeout
-    config.h11_max_incomplete_size = 32 * 1024  # long query strings
+    # At this number, 1000 by default, an HTTP/2 connection ends with its last request unanswered.
+    config.keep_alive_max_requests = sys.maxsize
+    config.h11_max_incomplete_size = max_header
+    config.h2_max_header_list_size = max_header
     config.websocket_max_message_size = 4 * 1024  # subscribers send filters, nothing else
-    # A ping task notices the end of its connection only after its interval, and no pong is ever
-    # waited for: the event feed has a heartbeat of its own instead.
+    # Its task notices the end of its connection only after the interval: the guard pings instead.
     config.websocket_ping_interval = None
     return config

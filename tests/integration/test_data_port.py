@@ -84,9 +84,12 @@ class Port:
     ended: trio.Event
 
     @asynccontextmanager
-    async def client(self, *, slow: bool = False) -> AsyncIterator[Client]:
+    async def client(
+        self, *, slow: bool = False, address: str = "127.0.0.1"
+    ) -> AsyncIterator[Client]:
         """Connect; a ``slow`` client's kernel takes little that the client has not asked for."""
         with trio.socket.socket() as sock:
+            await sock.bind((address, 0))
             if slow:
                 sock.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 32 * 1024)
             await sock.connect(("127.0.0.1", self.number))
@@ -98,6 +101,7 @@ async def serving(
     find: Callable[[TaskId], PieceFile | None],
     *,
     max_connections: int = 10,
+    max_connections_per_client: int | None = None,
     stall_timeout: float = 10,
     idle_timeout: float = 10,
     drain_timeout: float = 0,
@@ -110,6 +114,7 @@ async def serving(
         listeners,
         find,
         max_connections=max_connections,
+        max_connections_per_client=max_connections_per_client,
         stall_timeout=stall_timeout,
         idle_timeout=idle_timeout,
         drain_timeout=drain_timeout,
@@ -436,7 +441,9 @@ async def test_a_transfer_survives_the_discard(store: PieceStore) -> None:
     async with serving(store.find) as port, port.client(slow=True) as client:
         await client.send()
         await client.stream.receive_some(1)
-        await store.discard(TASK)
+        file = store.find(TASK)
+        assert file
+        await store.discard(file)
         rest = bytearray()
         while not rest.endswith(framed[-1000:]):
             rest += await client.stream.receive_some()
@@ -587,6 +594,45 @@ async def test_newcomers_wait_while_all_are_busy(store: PieceStore) -> None:
             assert (await busy.rest()).endswith(framed)  # whole, and then closed to make room
             await busy.stream.aclose()
             assert (await newcomer.receive()).body == framed[:10]
+
+
+async def test_a_client_at_its_limit_makes_room_with_its_own_longest_idle(
+    store: PieceStore,
+) -> None:
+    await filled(store, b"text")
+    async with (
+        serving(store.find, max_connections_per_client=2) as port,
+        port.client(address="127.0.0.2") as neighbour,
+        port.client() as first,
+        port.client() as second,
+    ):
+        for client in (neighbour, first, second):  # the neighbour has been idle for longest
+            assert (await client.get()).status == 200
+        async with port.client() as third:
+            assert (await third.get()).status == 200
+            await first.assert_closed()
+            assert (await second.get()).status == 200
+            assert (await neighbour.get()).status == 200
+
+
+async def test_a_client_with_nothing_idle_is_refused_and_others_are_served(
+    store: PieceStore,
+) -> None:
+    framed = await filled(store, os.urandom(16 * MIB))
+    async with (
+        serving(store.find, max_connections_per_client=1) as port,
+        port.client(slow=True) as busy,
+    ):
+        await busy.send("Connection: close")
+        await busy.stream.receive_some(1)
+        async with port.client() as newcomer:
+            refusal = await newcomer.get()
+            assert refusal.status == 503
+            assert refusal.headers["Retry-After"] == "1"
+            await newcomer.assert_closed()
+        async with port.client(address="127.0.0.2") as neighbour:
+            assert (await neighbour.get("Range: bytes=0-9")).body == framed[:10]
+        assert (await busy.rest()).endswith(framed[-MIB:])  # its transfer goes on
 
 
 async def test_running_out_of_descriptors_is_survived(

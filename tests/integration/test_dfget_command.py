@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 import trio
+import trustme
 
 import supernode
 from supernode.dfget import control
 from supernode.dfget.errors import Exit
 from tests.integration.http_stub import StubAnswer, StubRequest, http_stub
 from tests.integration.scripted_tracker import ScriptedTracker
+from tests.integration.tls_terminator import tls_in_front_of
 
 ENVIRONMENT = {
     **os.environ,
@@ -143,6 +145,25 @@ async def test_a_download_and_its_uploader(machine: Machine) -> None:
         assert machine.tracker.peers == set()  # signed off
         assert machine.data == []
         assert machine.output.read_bytes() == CONTENT  # its other name stays
+
+
+async def test_a_supernode_under_tls(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setitem(ENVIRONMENT, "SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    async with served(machine), tls_in_front_of(machine.tracker.port, authority) as port:
+        code, end, _ = await machine.dfget("--node", f"https://127.0.0.1:{port}", "--notbs")
+        assert code == Exit.OK
+        assert machine.output.read_bytes() == CONTENT
+        assert end["requests"] == sum(machine.tracker.calls.values())
+        assert len(machine.tracker.peers) == 1
+        uploader = control.whereabouts(machine.home)
+        assert uploader is not None
+        os.kill(uploader.pid, signal.SIGTERM)
+        await machine.uploader_gone()
+        assert machine.tracker.peers == set()  # signed off, under TLS too
 
 
 async def test_two_at_once_share_one_uploader(machine: Machine) -> None:

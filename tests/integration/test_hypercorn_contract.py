@@ -43,7 +43,9 @@ def test_settings_that_the_front_uses_exist() -> None:
         "access_log_format",
         "include_server_header",
         "keep_alive_timeout",
+        "keep_alive_max_requests",
         "h11_max_incomplete_size",
+        "h2_max_header_list_size",
         "websocket_max_message_size",
         "websocket_ping_interval",
     ]
@@ -57,3 +59,9 @@ def test_the_stream_has_what_tcp_server_uses() -> None:
     assert used <= set(dir(GuardedStream))
     assert "self.stream.do_handshake()" in source, ADVICE
     assert not hasattr(GuardedStream, "do_handshake"), "it would be taken for a TLS stream"
+
+
+def test_a_tls_stream_is_known_by_what_trio_s_has() -> None:
+    source = inspect.getsource(TCPServer)
+    for used in ("do_handshake()", "selected_alpn_protocol()", "transport_stream.socket"):
+        assert f"self.stream.{used}" in source, ADVICE

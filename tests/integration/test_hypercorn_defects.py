@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterator
 import pytest
 import trio
 import trio.testing
+from h2.events import ResponseReceived
 from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, HTTPScope
 from quart import websocket
 from quart_trio import QuartTrio
@@ -13,6 +14,7 @@ from trio.testing import MockClock
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from supernode.wire.guard import UNREAD_MESSAGES, tame
+from tests.integration.h2_client import H2Client
 from tests.integration.served_front import connect, read_to_the_end, serving
 
 MORE_THAN_SOCKETS_HOLD = 32 << 20
@@ -141,6 +143,52 @@ async def test_a_kept_connection_is_closed_by_a_shutdown_at_once(app: QuartTrio)
         for stream in streams:
             assert await stream.receive_some() == b""
             await stream.aclose()
+
+
+# A connection that its client closes while none of its requests is there lives on until the idle
+# timeout.
+
+
+@pytest.mark.parametrize("opening", [b"", b"GET /small HTTP/1.1\r\n", HTTP_2_PREFACE])
+async def test_a_client_that_hangs_up_leaves_its_place(app: QuartTrio, opening: bytes) -> None:
+    async with serving(app, max_connections=1) as (_, port):
+        async with await connect(port) as stream:
+            await stream.send_all(opening)
+        answer = b""
+        while not answer.endswith(b"small"):
+            async with await connect(port) as newcomer:
+                await request(newcomer, "/small", connection="close")
+                answer = await read_to_the_end(newcomer)
+
+
+# On HTTP/2, bytes for a request that has been answered already end the connection.
+
+
+async def test_a_request_that_is_answered_before_its_end_harms_no_other(app: QuartTrio) -> None:
+    with capture_logs() as logs:
+        async with serving(app) as (_, port), await connect(port) as stream:
+            client = H2Client(stream)
+            await client.begin()
+            number = await client.ask("/small", method="POST", more=True)  # answered 405
+            while not any(isinstance(each, ResponseReceived) for each in await client.receive()):
+                pass
+            await trio.testing.wait_all_tasks_blocked()
+            client.h2.send_data(number, b"late", end_stream=True)
+            await client.flush()
+            await client.answer()
+            assert (await client.request("/small")).body == b"small"
+    assert logs == []
+
+
+# On HTTP/2, the 1001st request of a connection is not answered.
+
+
+async def test_a_connection_may_have_many_requests(app: QuartTrio) -> None:
+    async with serving(app) as (_, port), await connect(port) as stream:
+        client = H2Client(stream)
+        await client.begin()
+        for _ in range(1010):
+            assert (await client.request("/small")).status == 200
 
 
 # Quart cuts every response after RESPONSE_TIMEOUT, 60 seconds, counted from its first byte.
@@ -301,3 +349,33 @@ async def test_messages_are_delivered_in_order_to_a_handler_that_reads(app: Quar
             await client.send_message(str(number))
             assert await client.get_message() == str(number)
         await client.aclose()
+
+
+# A quiet websocket looks idle, and Hypercorn's own pings would hold up a shutdown.
+
+
+async def test_a_quiet_websocket_is_pinged_and_so_not_closed_as_idle(app: QuartTrio) -> None:
+    handler = Handler(app, sends=1)
+    async with (
+        serving(app, idle_timeout=0.3) as (_, port),
+        await connect(port) as stream,
+        trio.open_nursery() as nursery,
+    ):
+        client = await wrap_client_stream(nursery, stream, "supernode", "/feed")
+        await client.get_message()
+        with trio.move_on_after(1):
+            await handler.cancelled.wait()
+        assert not handler.cancelled.is_set()
+        await client.aclose()
+
+
+async def test_pings_do_not_hold_up_a_shutdown(app: QuartTrio) -> None:
+    Handler(app, sends=1)
+    async with trio.open_nursery() as nursery:
+        async with serving(app, idle_timeout=60, drain_timeout=0.05) as (front, port):
+            stream = await connect(port)
+            client = await wrap_client_stream(nursery, stream, "supernode", "/feed")
+            await client.get_message()
+            front.shut()
+        nursery.cancel_scope.cancel()
+        await stream.aclose()

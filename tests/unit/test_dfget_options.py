@@ -72,7 +72,27 @@ def test_nodes() -> None:
     )
 
 
-@pytest.mark.parametrize("text", [":80", "a:b", "a=0", "a=x", "a:99999", "u@a", "a/b", "::1"])
+def test_nodes_under_tls() -> None:
+    text = "https://a,HTTPS://[::1]:9=2,http://b:1"
+    assert parse_nodes(text) == (
+        (Node("a", 8002, tls=True), 1),
+        (Node("::1", 9, tls=True), 2),
+        (Node("b", 1), 1),
+    )
+    assert [str(node) for node, _ in parse_nodes(text)] == [
+        "https://a:8002",
+        "https://[::1]:9",
+        "b:1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(":80", "a:b", "a=0", "a=x", "a:99999", "u@a", "a/b", "::1"),
+        *("ftp://a", "://a", "https://", "https://a/", "https:a", "https://https://a"),
+    ],
+)
 def test_what_is_no_node(text: str) -> None:
     with pytest.raises(ValueError, match="is not host"):
         parse_nodes(text)

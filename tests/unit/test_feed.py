@@ -233,7 +233,8 @@ async def test_a_service_is_woken_by_what_makes_work_for_it(
             waiting = Waiting(Feed(), nursery)
             for service in (TO_FETCH, TO_PREHEAT, REMOVED):
                 await waiting.add(service, topic=service)
-            assert sorted(await waiting.after(lambda: waiting.feed.publish([event]))) == sorted(topics)
+            woken = await waiting.after(lambda: waiting.feed.publish([event]))
+            assert sorted(woken) == sorted(topics)
             nursery.cancel_scope.cancel()
 
 
