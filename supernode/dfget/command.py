@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import click
 import trio
 
+from supernode.dfget.authorities import read_authorities
 from supernode.dfget.errors import MEANINGS, Exit
 from supernode.dfget.options import (
     Digest,
@@ -20,6 +21,7 @@ from supernode.dfget.options import (
     Order,
     parse_digest,
     parse_duration,
+    parse_files,
     parse_header,
     parse_ip,
     parse_nodes,
@@ -92,6 +94,15 @@ def _headers(
         raise click.BadParameter(str(error)) from error
 
 
+def _authorities(
+    _ctx: click.Context, _param: click.Parameter, lists: tuple[str, ...]
+) -> tuple[str, ...]:
+    try:
+        return read_authorities(file for text in lists for file in parse_files(text))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def _rate_option(name: str, *short: str, text: str) -> Callable[[F], F]:
     return click.option(
         *short, name, default="0", callback=_by(parse_rate), metavar="RATE", help=text
@@ -152,6 +163,20 @@ _EPILOG = "\b\nExit status:\n" + "\n".join(f"  {code:3d}  {MEANINGS[code]}" for 
     metavar="'NAME: VALUE'",
     help="Header for the origin. May be repeated.",
 )
+@click.option(
+    "--cacerts",
+    "root_cas",
+    callback=_authorities,
+    multiple=True,
+    metavar="FILE,…",
+    help="PEM files of authorities that vouch for the origin, besides the usual; they do not"
+    " vouch for a supernode. May be repeated.",
+)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="Do not verify the origin's certificate; a supernode's is verified all the same.",
+)
 @_rate_option(
     "--locallimit",
     "-s",
@@ -166,6 +191,9 @@ _EPILOG = "\b\nExit status:\n" + "\n".join(f"  {code:3d}  {MEANINGS[code]}" for 
 )
 @click.option("--notbs", is_flag=True, help="Never fall back to the origin.")
 @click.option("--callsystem", default="", help="Who is calling; the supernode may want to know.")
+@click.option(
+    "--dfdaemon", is_flag=True, help="A dfdaemon is calling; the supernode may want to know."
+)
 @click.option(
     "--ip",
     default="",
@@ -205,11 +233,14 @@ def command(
     identifier: str,
     filters: str,
     headers: tuple[tuple[str, str], ...],
+    root_cas: tuple[str, ...],
+    insecure: bool,
     locallimit: int,
     totallimit: int,
     timeout: float,
     notbs: bool,
     callsystem: str,
+    dfdaemon: bool,
     ip: str,
     port: int | None,
     home: Path | None,
@@ -233,7 +264,10 @@ def command(
         identifier=identifier,
         filters=tuple(key for key in filters.split("&") if key),
         headers=headers,
+        insecure=insecure,
+        root_cas=root_cas,
         call_system=callsystem,
+        dfdaemon=dfdaemon,
         local_limit=locallimit,
         total_limit=totallimit,
         timeout=timeout or math.inf,

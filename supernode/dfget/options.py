@@ -46,6 +46,9 @@ class Order:
     Args:
         nodes: supernodes, each with its weight; empty only if the origin alone is wanted.
         headers: for the origin; values may be secrets.
+        insecure: do not verify the origin's certificate.
+        root_cas: PEM texts of authorities that vouch for the origin besides the usual.
+        dfdaemon: a dfdaemon asks.
         local_limit: bytes/s for this download; 0: none.
         total_limit: bytes/s for all uploads of this home; 0: none.
         timeout: seconds for everything; infinite: none.
@@ -63,7 +66,10 @@ class Order:
     identifier: str = ""
     filters: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    insecure: bool = False
+    root_cas: tuple[str, ...] = ()
     call_system: str = ""
+    dfdaemon: bool = False
     local_limit: int = 0
     total_limit: int = 0
     timeout: float = math.inf
@@ -126,6 +132,11 @@ def _parse_node(entry: str) -> tuple[Node, int]:
     except ValueError:
         raise ValueError(f"{entry!r} is not host[:port][=weight] or https://host…") from None
     return node, count
+
+
+def parse_files(text: str) -> tuple[Path, ...]:
+    """Return the files in a list with commas."""
+    return tuple(Path(name) for name in text.split(",") if name)
 
 
 def parse_header(text: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """The way back to the source: the file straight from its origin, without a swarm."""
 
+import ssl
 from typing import TYPE_CHECKING
 
 from supernode.dfget.content import ContentFile
@@ -37,6 +38,7 @@ async def fetch_from_origin(order: Order, content: ContentFile, progress: Progre
                 follow_redirects=True,
                 max_redirects=MOST_REDIRECTS,
                 timeout=httpx2.Timeout(STALL_SECONDS, connect=CONNECT_SECONDS),
+                verify=_trust(order),
             ) as client,
             client.stream("GET", order.url, headers=_headers(order)) as response,
         ):
@@ -49,7 +51,7 @@ async def fetch_from_origin(order: Order, content: ContentFile, progress: Progre
                 progress.origin_bytes(len(chunk))
                 await limit.take(len(chunk))
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-        raise OriginFailed(f"the origin: {error or type(error).__name__}") from error
+        raise OriginFailed(f"the origin: {_what(error)}") from error
     if length is not None and received != length:
         raise OriginFailed(f"the origin sent {received} of {length} bytes")
     if order.digest is None:
@@ -58,6 +60,16 @@ async def fetch_from_origin(order: Order, content: ContentFile, progress: Progre
     if actual != order.digest.hex:
         raise DigestMismatch(f"the origin's file has {order.digest.algorithm}:{actual}")
     return True
+
+
+def _trust(order: Order) -> ssl.SSLContext:
+    """Return whose certificates count, for redirects as well."""
+    import httpx2
+
+    context = httpx2.create_ssl_context(verify=not order.insecure)
+    if order.root_cas and not order.insecure:
+        context.load_verify_locations(cadata="".join(order.root_cas))
+    return context
 
 
 def _headers(order: Order) -> list[tuple[bytes, bytes]]:
@@ -70,6 +82,14 @@ def _headers(order: Order) -> list[tuple[bytes, bytes]]:
     if b"user-agent" not in dict(given):
         given.append((b"user-agent", b"dfget"))
     return [(b"accept-encoding", b"identity"), *given]
+
+
+def _what(error: BaseException) -> str:
+    """Return what went wrong; if it was TLS, only a cause deep inside says what."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    return str(cause or error) or type(error).__name__
 
 
 def _length(response: "httpx2.Response") -> int | None:

@@ -189,6 +189,9 @@ class Run:
                 identifier=order.identifier,
                 md5=order.digest.hex if order.digest and order.digest.algorithm == "md5" else "",
                 call_system=order.call_system,
+                dfdaemon=order.dfdaemon,
+                insecure=order.insecure,
+                root_cas=order.root_cas,
             )
             algorithm = order.digest.algorithm if order.digest else "sha256"
             with ContentFile(order.home / "data" / name, algorithm) as content:

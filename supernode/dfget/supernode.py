@@ -34,9 +34,10 @@ class TaskRequest(
         "client": "cID",
         "call_system": "callSystem",
         "peer": "peerID",
+        "root_cas": "rootCAs",
     },
 ):
-    """A download by one client; ``headers`` may hold secrets."""
+    """A download by one client; ``headers`` may hold secrets, ``root_cas`` are PEM texts."""
 
     raw_url: str
     client: str
@@ -47,6 +48,9 @@ class TaskRequest(
     identifier: str = ""
     md5: str = ""
     call_system: str = ""
+    dfdaemon: bool = False
+    insecure: bool = False
+    root_cas: tuple[str, ...] = ()
 
 
 class Ticket(

@@ -166,6 +166,19 @@ async def test_a_supernode_under_tls(
         assert machine.tracker.peers == set()  # signed off, under TLS too
 
 
+async def test_trust_in_the_origin_is_none_in_the_supernode(
+    machine: Machine, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    async with served(machine), tls_in_front_of(machine.tracker.port, authority) as port:
+        flags = ("--cacerts", str(tmp_path / "ca.pem"), "--insecure", "--notbs")
+        code, end, _ = await machine.dfget("--node", f"https://127.0.0.1:{port}", *flags)
+        assert code == Exit.NO_SUPERNODE
+        assert "certificate verify failed" in str(end["error"])
+        assert not machine.tracker.calls
+
+
 async def test_two_at_once_share_one_uploader(machine: Machine) -> None:
     codes: list[int] = []
 
@@ -370,6 +383,27 @@ async def test_the_origin_gets_the_users_headers_once(machine: Machine) -> None:
     assert asked["x-name"] == "Jürgen"
 
 
+async def test_the_fall_back_trusts_whom_the_user_trusts(machine: Machine, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    both = f"{tmp_path}/other.pem,{tmp_path}/ca.pem"
+    async with served(machine), tls_in_front_of(machine.tracker.port, authority) as port:
+        flags = ("-n", "127.0.0.1:1", "-u", f"https://127.0.0.1:{port}/origin")
+        untrusted: list[tuple[str, ...]] = [(), ("--cacerts", str(tmp_path / "other.pem"))]
+        for trust in untrusted:
+            code, end, _ = await machine.dfget(*flags, *trust)
+            assert code == Exit.FAILED
+            assert "certificate verify failed" in str(end["error"])
+        assert machine.origin_asked == 0
+        trusted: list[tuple[str, ...]] = [("--cacerts", both), ("--insecure",)]
+        for trust in trusted:
+            code, end, _ = await machine.dfget(*flags, *trust)
+            assert code == Exit.OK
+            assert end["bytes"] == {"seed": 0, "peers": 0, "origin": len(CONTENT)}
+            assert machine.output.read_bytes() == CONTENT
+
+
 async def test_without_an_uploader_the_fall_back_clears_up(machine: Machine) -> None:
     (machine.home / "data").mkdir(parents=True)
     (machine.home / "data" / "orphan").touch()
@@ -428,7 +462,7 @@ async def test_the_md5_and_the_labels_reach_the_supernode(machine: Machine) -> N
     async with served(machine):
         code, _, _ = await machine.dfget(
             *("-m", md5, "-i", "me", "-f", "a&b", "--header", "X-A: 1", "--header", "X-A: 2"),
-            *("--callsystem", "test"),
+            *("--callsystem", "test", "--dfdaemon"),
         )
         assert code == Exit.OK
     asked = next(body for body in machine.tracker.bodies if "rawURL" in body)
@@ -437,6 +471,8 @@ async def test_the_md5_and_the_labels_reach_the_supernode(machine: Machine) -> N
     assert asked["filter"] == ["a", "b"]
     assert asked["headers"] == {"X-A": "1,2"}
     assert asked["callSystem"] == "test"
+    assert asked["dfdaemon"] is True
+    assert not {"insecure", "rootCAs"} & asked.keys()
     assert str(asked["path"]).startswith("/peer/file/f.bin-")
 
 
@@ -453,6 +489,7 @@ async def test_the_md5_and_the_labels_reach_the_supernode(machine: Machine) -> N
         ("-u", "http://x/f", "-m", "xyz"),
         ("-u", "http://x/f", "--port", "80"),
         ("-u", "http://x/f", "--ip", "not an ip"),
+        ("-u", "http://x/f", "--cacerts", "/dev/null"),
         ("-u", "http://[::1/x"),
         ("-u", "http://x:99999/f"),
         ("-u", "http://x/f\udcff"),

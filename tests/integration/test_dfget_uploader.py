@@ -1,5 +1,6 @@
 """The uploader of a home, run inside the test."""
 
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ import trio
 
 from supernode.core.pieces import piece_range
 from supernode.dfget import control
+from supernode.dfget.authorities import MOST_TEXTS, TEXT_BYTES
 from supernode.dfget.content import ContentFile
 from supernode.dfget.http import HttpClient, StatusError
 from supernode.dfget.options import Node, Order
@@ -20,6 +22,8 @@ from supernode.dfget.uploader import UploaderSettings, run_uploader
 from tests.integration.http_stub import StubRequest, http_stub
 
 SIZE = 4096
+ROOT_CAS = tuple(f"{number:02}{'A' * 62}\n" * (TEXT_BYTES // 65) for number in range(MOST_TEXTS))
+"""The most there can be."""
 
 
 class Supernode:
@@ -89,7 +93,14 @@ class Downloader:
         await self.sharing.hello(self._order)
         peer = PeerRequest("127.0.0.1", "h", self.sharing.port, "1")
         await self.sharing.joined(self._node, peer, "h-peer")
-        request = TaskRequest(raw_url="http://o/f", client="c-1", path="/peer/file/f-1-1")
+        request = TaskRequest(
+            raw_url="http://o/f",
+            client="c-1",
+            path="/peer/file/f-1-1",
+            dfdaemon=True,
+            insecure=True,
+            root_cas=ROOT_CAS,
+        )
         await self.sharing.share(self._order, self._node, "t1", request, self.content.path, SIZE)
         await self.content.write(b"x" * 5000, 0)
 
@@ -312,9 +323,11 @@ async def test_a_supernode_that_forgot_us_learns_again_what_we_have(
             await with_downloader(tmp_path, it, act, expire_time=60)
             await it.has_heard("GET", '"reports":[{"pieceRange":"0-4095"')
             nursery.cancel_scope.cancel()
-    registered = next(b for m, t, b in it.asked if (m, t) == ("POST", "/tasks"))
-    assert b'"peerID":"h-again"' in registered
-    assert b'"cID":"c-1"' in registered
+    registered = json.loads(next(b for m, t, b in it.asked if (m, t) == ("POST", "/tasks")))
+    assert registered["peerID"] == "h-again"
+    assert registered["cID"] == "c-1"
+    assert registered["dfdaemon"] is registered["insecure"] is True
+    assert registered["rootCAs"] == list(ROOT_CAS)
 
 
 async def test_it_stays_as_long_as_any_download_asked_and_as_fast_as_the_last(

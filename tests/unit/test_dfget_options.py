@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +8,7 @@ from supernode.dfget.options import (
     Node,
     parse_digest,
     parse_duration,
+    parse_files,
     parse_header,
     parse_nodes,
     parse_rate,
@@ -106,6 +108,11 @@ def test_headers() -> None:
 def test_what_is_no_header(text: str) -> None:
     with pytest.raises(ValueError, match=r"header looks like|spans lines|not UTF-8"):
         parse_header(text)
+
+
+def test_files() -> None:
+    assert parse_files("") == ()
+    assert parse_files("a.pem,/b/c d.pem,") == (Path("a.pem"), Path("/b/c d.pem"))
 
 
 def test_digests() -> None:
