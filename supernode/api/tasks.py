@@ -1,8 +1,8 @@
 """``/tasks``: the files, and who downloads them."""
 
+from collections.abc import Callable
 from operator import attrgetter
-
-import msgspec
+from typing import Any
 
 from supernode.api import validation
 from supernode.api.answers import as_json
@@ -31,11 +31,27 @@ from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Answer, Request, Wait
 
-_SORTABLE = {
-    field.encode_name: attrgetter(field.name)
-    for field in msgspec.structs.fields(TaskInfo)
-    if field.name != "headers"
+_FIELDS: dict[str, Callable[[Task], Any]] = {
+    "ID": attrgetter("id"),
+    "cdnStatus": attrgetter("status"),
+    "rawURL": lambda task: without_credentials(task.spec.raw_url),
+    "taskURL": lambda task: without_credentials(task.spec.task_url),
+    "fileLength": lambda task: _framed_length(task),
+    "httpFileLength": attrgetter("length"),
+    "pieceSize": attrgetter("piece_size"),
+    "pieceTotal": attrgetter("piece_total"),
+    "md5": attrgetter("spec.md5"),
+    "realMd5": attrgetter("md5"),
+    "sha256": attrgetter("sha256"),
+    "identifier": attrgetter("spec.identifier"),
+    "path": attrgetter("spec.path"),
+    "callSystem": attrgetter("spec.call_system"),
+    "dfdaemon": attrgetter("spec.dfdaemon"),
+    "paused": attrgetter("paused"),
+    "reason": lambda task: task.reason.code if task.reason else "",
+    "detail": attrgetter("detail"),
 }
+"""What tasks can be sorted by."""
 
 
 class Tasks:
@@ -75,8 +91,8 @@ class Tasks:
     def page(self, request: Request) -> Answer:
         """``GET /tasks``."""
         asked = from_fields(request.query, V1PageQuery if request.is_v1 else PageQuery)
-        tasks = [_info(task) for task in self._dispatch.tracker.tasks()]
-        return as_json(200, page(tasks, asked, _SORTABLE))
+        tasks = page(self._dispatch.tracker.tasks(), asked, _FIELDS)
+        return as_json(200, [_info(task) for task in tasks])
 
     def get(self, request: Request) -> Answer:
         """``GET /tasks/{id}``."""

@@ -71,6 +71,8 @@ class Child:
 async def child(title: str, log: Path, *arguments: str, grace: float) -> AsyncIterator[Child]:
     """Run ``supernode ARGUMENTS…`` for as long as the context lasts.
 
+    Settings in our environment are not meant for it.
+
     Args:
         title: what a person calls it.
         log: a file for its standard error.
@@ -81,6 +83,7 @@ async def child(title: str, log: Path, *arguments: str, grace: float) -> AsyncIt
         process = await trio.lowlevel.open_process(
             program.command(*arguments),
             cwd=program.folder(),
+            env={n: v for n, v in os.environ.items() if not n.startswith("SUPERNODE_")},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -68,6 +68,7 @@ async def _supernode(ports: Ports, directory: Path) -> AsyncIterator[None]:
         "the supernode",
         directory / "supernode.log",
         "serve",
+        "--config=/dev/null",  # whatever supernode this machine is set up for, this is another
         "--host=127.0.0.1",
         f"--port={ports.control}",
         f"--data-port={ports.data}",

@@ -69,6 +69,8 @@ PIECE_GRACE_SECONDS = 10.0
 STALL_SECONDS = 10.0
 REPORT_PAUSE_SECONDS = 0.5
 _FAILED = ("FAILED", "SOURCE_ERROR")
+_TRY_AGAIN = frozenset({"cache_damaged", "client_silent"})
+"""Reasons for which a download ended at the supernode that asking again mends."""
 
 
 class SwarmDownload:
@@ -229,6 +231,9 @@ class SwarmDownload:
         except Rejected as error:
             await self._forgotten(error)
             return None
+        if info.status in _FAILED and info.reason in _TRY_AGAIN:
+            await self._register()
+            return None
         if info.status in _FAILED:
             raise _failed(info.reason, info.detail or info.status)
         await self._learn(info)
@@ -289,8 +294,8 @@ class SwarmDownload:
                 await self._change()
 
     async def _forgotten(self, error: Rejected) -> None:
-        """Register again if the supernode has forgotten us; any other refusal is final."""
-        if error.status != 404:
+        """Register again if the supernode has forgotten us or its copy; else it is final."""
+        if error.status != 404 and error.reason not in _TRY_AGAIN:
             raise _failed(error.reason, str(error)) from error
         log.warning("supernode %s: %s; registering again", self._supernode.node, error)
         await self._register()

@@ -8,10 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 SUPERNODE = [sys.executable, "-m", "supernode"]
@@ -27,14 +30,33 @@ def listening_socket() -> socket.socket:
     return listener
 
 
-@dataclass
 class Daemon:
-    """A running ``supernode serve``, on sockets that its parent holds."""
+    """A ``supernode serve`` on sockets that its parent holds, so that they outlive the process.
+
+    Neither the configuration of this machine nor that of its user has a say.
+
+    Args:
+        directory: for its state and its log.
+        arguments: further ones of ``serve``.
+        control: the control port's socket.
+        data: the data port's.
+    """
 
     process: subprocess.Popen[bytes]
-    control: int
-    data: int
-    log: Path
+
+    def __init__(
+        self,
+        directory: Path,
+        arguments: Sequence[str],
+        control: socket.socket,
+        data: socket.socket,
+    ) -> None:
+        self.directory = directory
+        self.log = directory / "log"
+        self.control: int = control.getsockname()[1]
+        self.data: int = data.getsockname()[1]
+        self._descriptors = control.fileno(), data.fileno()
+        self._arguments = arguments
 
     @property
     def node(self) -> str:
@@ -46,40 +68,48 @@ class Daemon:
         with urllib.request.urlopen(f"http://{self.node}{path}", timeout=10) as answer:
             return json.load(answer)
 
+    def start(self) -> None:
+        """Begin, or begin again. Who connects meanwhile is answered when it serves."""
+        control, data = self._descriptors
+        # The sockets come as systemd passes them: from descriptor 3 on, for this very process.
+        command = (
+            f"exec 3<&{control} 4<&{data}; LISTEN_PID=$$ LISTEN_FDS=2 "
+            'LISTEN_FDNAMES=control:data exec "$@"'
+        )
+        with self.log.open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [
+                    *("bash", "-c", command, "bash", *SUPERNODE, "serve", "--config=/dev/null"),
+                    *("--state-dir", str(self.directory), "--advertise-ip", "127.0.0.1"),
+                    *("--allow-origin", "127.0.0.0/8", *self._arguments),
+                ],
+                env={n: v for n, v in os.environ.items() if not n.startswith("SUPERNODE_")},
+                pass_fds=self._descriptors,
+                stderr=stderr,
+            )
+
     def stop(self) -> int:
         """Send SIGTERM and return the exit status."""
         self.process.terminate()
         return self.process.wait(20)
 
+    def kill(self) -> None:
+        """Send SIGKILL and see it gone."""
+        self.process.kill()
+        self.process.wait(10)
+
 
 @contextmanager
 def daemon(directory: Path, *arguments: str) -> Iterator[Daemon]:
     """Run ``supernode serve`` with its state in ``directory``, until the context ends."""
-    control, data = listening_socket(), listening_socket()
     directory.mkdir(parents=True, exist_ok=True)
-    log = directory / "log"
-    with control, data, log.open("wb") as stderr:
-        # The sockets come as systemd passes them: from descriptor 3 on, for this very process.
-        command = (
-            f"exec 3<&{control.fileno()} 4<&{data.fileno()}; LISTEN_PID=$$ LISTEN_FDS=2 "
-            'LISTEN_FDNAMES=control:data exec "$@"'
-        )
-        process = subprocess.Popen(
-            [
-                *("bash", "-c", command, "bash", *SUPERNODE, "serve"),
-                *("--state-dir", str(directory), "--advertise-ip", "127.0.0.1"),
-                *("--allow-origin", "127.0.0.0/8", *arguments),
-            ],
-            pass_fds=(control.fileno(), data.fileno()),
-            stderr=stderr,
-        )
-        running = Daemon(process, control.getsockname()[1], data.getsockname()[1], log)
+    with listening_socket() as control, listening_socket() as data:
+        running = Daemon(directory, arguments, control, data)
+        running.start()
         try:
             yield running
         finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait(10)
+            running.kill()
 
 
 @dataclass
@@ -138,21 +168,26 @@ def nginx(directory: Path) -> Iterator[Origin]:
         [program, "-c", str(config), "-e", str(directory / "error.log"), *user]
     )
     try:
-        wait_for_port(port)
+        until(partial(listens, port))
         yield Origin(port, directory / "files", directory / "access.log")
     finally:
         process.terminate()
         process.wait(10)
 
 
-def wait_for_port(port: int) -> None:
-    """Return when something listens; fail after 10 s."""
-    for _ in range(200):
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.05).close()
-        except OSError:
-            # A refused connect returns at once: give the server's start some time.
-            subprocess.run(["sleep", "0.05"], check=True)
-        else:
-            return
-    raise TimeoutError(f"nothing listens on port {port}")
+def listens(port: int) -> bool:
+    """Tell whether somebody listens on a loopback port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Return when something holds; fail after 20 s."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it does not come true")
+        threading.Event().wait(0.05)

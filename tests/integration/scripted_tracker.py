@@ -44,6 +44,7 @@ class ScriptedTracker:
         slots: pieces one client may have open at a time.
         refusal: status and reason with which every pull is refused.
         forget_once: after so many pulls, client and task are unknown once.
+        forgotten: status and reason with which that is said.
     """
 
     content: bytes
@@ -54,6 +55,7 @@ class ScriptedTracker:
     slots: int = 100
     refusal: tuple[int, str] | None = None
     forget_once: int | None = None
+    forgotten: tuple[int, str] = (404, "")
     sha256: str | None = None
     port: int = 0
     calls: Counter[str] = field(default_factory=Counter)
@@ -133,7 +135,8 @@ class ScriptedTracker:
             return _json(status, {"code": status, "message": "refused", "reason": reason})
         if self.forget_once is not None and self.calls["GET tasks/pieces"] > self.forget_once:
             self.forget_once = None
-            return _json(404, {"code": 404, "message": "no such client"})
+            status, reason = self.forgotten
+            return _json(status, {"code": status, "message": "gone", "reason": reason})
         reports = body.get("reports", [])
         assert isinstance(reports, list)
         for report in reports:

@@ -180,8 +180,11 @@ async def test_a_failed_task_ends_with_its_reason(
             await t.run()
 
 
-async def test_a_forgotten_client_registers_again_and_keeps_what_it_has(tmp_path: Path) -> None:
-    tracker = ScriptedTracker(some_bytes(40 * 4091), forget_once=3)
+@pytest.mark.parametrize("forgotten", [(404, ""), (409, "cache_damaged"), (409, "client_silent")])
+async def test_a_forgotten_client_registers_again_and_keeps_what_it_has(
+    tmp_path: Path, forgotten: tuple[int, str]
+) -> None:
+    tracker = ScriptedTracker(some_bytes(40 * 4091), forget_once=3, forgotten=forgotten)
     async with trial(tracker, tmp_path) as t:
         await t.run()
         assert t.content.path.read_bytes() == tracker.content
