@@ -4,16 +4,19 @@ Start: services, data port, control port last, so that nobody talks to a half-bu
 on SIGTERM or SIGINT: the ports drain first, while the services still work for them.
 """
 
+import errno
 import faulthandler
 import os
 import random
 import resource
 import signal
 import sys
-from collections.abc import Collection
+import tempfile
+from collections.abc import AsyncIterator, Collection
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 
 import structlog
 import trio
@@ -85,7 +88,7 @@ async def run(config: Config) -> None:
         stop = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
         signals = until_told.enter_context(stop)
         repo = config.disk.state_dir / "repo"
-        repo.mkdir(parents=True, exist_ok=True)
+        _make_writable(repo)
         control, data = await _listeners(config)
         seed = SeedAddress(
             ip=config.data.advertise_ip,
@@ -101,40 +104,92 @@ async def run(config: Config) -> None:
         app = _app(config, dispatch, responder, seed, policy)
         front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
         data_port = _data_port(config, data, store)
-        eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
         async with _origin(config, policy) as origin, trio.open_nursery() as root:
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
-            await _start(root, "restoration", Restoration(dispatch, store).run)
-            await _start(root, "eviction", eviction.run)
-            await _start(root, "cdn", Cdn(dispatch, store, origin).run)
-            await _start(root, "preheating", Preheating(dispatch).run)
-            await _start(root, "expiry", Expiry(dispatch).run)
-            async with trio.open_nursery() as ports:
-                await ports.start(data_port.run)
-                await ports.start(front.run)
-                log.info(
-                    "serving",
-                    control_port=sockets.port_of(control),
-                    data_port=sockets.port_of(data) if data else None,
-                    advertised=f"{seed.ip} port {seed.port}",
-                    state=str(repo.parent),
-                    version=VERSION,
-                )
-                await notify.ready(f"serving on port {sockets.port_of(control)}")
-                await anext(signals)
-                until_told.close()  # a second signal ends the process as it would any other
-                _force_end_after(longest_shutdown)
-                log.info("draining", seconds=config.http.drain_timeout)
-                responder.close()
-                feed.close()
-                front.shut()
-                data_port.shut()
-                await notify.stopping("draining")
+            if await _started(root, _services(config, dispatch, store, origin), signals):
+                async with trio.open_nursery() as ports:
+                    await ports.start(data_port.run)
+                    await ports.start(front.run)
+                    port = sockets.port_of(control)
+                    log.info(
+                        "serving",
+                        control_port=port,
+                        data_port=sockets.port_of(data) if data else None,
+                        advertised=f"{seed.ip} port {seed.port}",
+                        state=str(repo.parent),
+                        version=VERSION,
+                    )
+                    await notify.ready(f"serving on port {port}")
+                    await anext(signals)
+                    until_told.close()  # a second signal ends the process as it would any other
+                    _force_end_after(longest_shutdown)
+                    log.info("draining", seconds=config.http.drain_timeout)
+                    responder.close()
+                    feed.close()
+                    front.shut()
+                    data_port.shut()
+                    await notify.stopping("draining")
             root.cancel_scope.cancel("shutdown")
     faulthandler.cancel_dump_traceback_later()
     log.info("stopped")
+
+
+def _make_writable(directory: Path) -> None:
+    """Make a directory unless it is there.
+
+    Raises:
+        OSError: it cannot be made, or nothing can be written into it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        log.warning("the disk is full", directory=str(directory))
+
+
+def _services(
+    config: Config, dispatch: Dispatcher, store: PieceStore, origin: OriginClient
+) -> dict[str, Service]:
+    """Return the services by name, in the order in which they start."""
+    cdn = Cdn(
+        dispatch,
+        store,
+        origin,
+        most_fetches=config.origin.max_connections,
+        most_per_origin=config.origin.max_connections_per_origin,
+    )
+    eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
+    return {
+        "restoration": Restoration(dispatch, store).run,
+        "eviction": eviction.run,
+        "cdn": cdn.run,
+        "preheating": Preheating(dispatch).run,
+        "expiry": Expiry(dispatch).run,
+    }
+
+
+async def _started(
+    root: trio.Nursery, services: dict[str, Service], signals: AsyncIterator[int]
+) -> bool:
+    """Start the services, each when the one before is ready; tell whether nobody said to stop."""
+    told = trio.Event()
+
+    async def stop_when_told() -> None:
+        await anext(signals)
+        told.set()
+        starting.cancel_scope.cancel("told to stop")
+
+    async with trio.open_nursery() as starting:
+        starting.start_soon(stop_when_told)
+        for name, service in services.items():
+            await root.start(partial(supervise, name, service, RestartPolicy()), name=name)
+        starting.cancel_scope.cancel("started")
+    return not told.is_set()
 
 
 def _limits(config: Config) -> Limits:
@@ -143,6 +198,7 @@ def _limits(config: Config) -> Limits:
         peer_slots=config.scheduler.peer_slots,
         peer_ttl=config.peers.ttl,
         silent_after=config.peers.ttl / 2,
+        seen_every=min(30.0, config.peers.ttl / 10),
         preheat_keep=config.preheat.keep,
     )
 
@@ -170,6 +226,7 @@ def _origin(config: Config, policy: OriginPolicy) -> OriginClient:
         max_connections_per_origin=settings.max_connections_per_origin,
         rate=settings.rate,
         rate_per_origin=settings.rate_per_origin,
+        floor=settings.slowest_rate,
         proxy=settings.proxy,
     )
 
@@ -247,10 +304,6 @@ async def _listeners(
     if not data and config.data.port:
         data = await sockets.opened(config.http.host, config.data.port)
     return control, data
-
-
-async def _start(root: trio.Nursery, name: str, service: Service) -> None:
-    await root.start(partial(supervise, name, service, RestartPolicy()), name=name)
 
 
 async def _fail_when_broken(dispatch: Dispatcher) -> None:

@@ -110,11 +110,9 @@ class Responder:
                 time_is_over = self._closing or trio.current_time() >= deadline
                 outcome = outcome.again(time_is_over)
         except DomainError as error:
-            return self._explain(error)
+            outcome = self._explain(error)
         return self._dated(outcome)
 
     def _dated(self, answer: Answer) -> Answer:
         """Return the answer with the number of the last event it takes into account."""
-        if answer.status >= 400:
-            return answer
         return replace(answer, headers={**answer.headers, SEQ_HEADER: str(self._feed.seq)})

@@ -48,6 +48,7 @@ _TOPICS: dict[type[Event], tuple[str, ...]] = {
     PreheatRegistered: (TO_PREHEAT,),
     PreheatRemoved: (TO_PREHEAT,),
 }
+_SERVICES = frozenset({TO_FETCH, TO_PREHEAT, REMOVED})
 _A_FEW = 6
 """How many are woken by news for a few: a finished piece makes one more holder, which has five
 slots unless configured, and gives one slot back."""
@@ -96,7 +97,7 @@ class Feed:
         """Make events known. Synchronous; does not fail."""
         for event in events:
             self.seq += 1
-            published = Published(self.seq, event)
+            published = Published(self.seq, event.to_keep())
             self._recent.append(published)
             for listener in self._listeners:
                 listener(published)
@@ -129,10 +130,15 @@ class Feed:
         self._closed = True
         self._readers.unpark_all()
 
+    def wake(self, topic: Hashable) -> None:
+        """Wake everyone who waits for a topic."""
+        _wake(self._topics.get(topic))
+
     def nudge(self) -> None:
-        """Wake a few waiters of every topic: time alone may have changed what they can get."""
-        for queue in self._topics.values():
-            _wake(queue, _A_FEW)
+        """Wake a few waiters of every task: time alone may have changed what they can get."""
+        for topic, queue in self._topics.items():
+            if topic not in _SERVICES:
+                _wake(queue, _A_FEW)
 
     def wake_all(self) -> None:
         """Wake everyone who waits for anything."""

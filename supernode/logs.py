@@ -1,9 +1,13 @@
 """Logs: readable on a terminal, otherwise one JSON object per line on stderr."""
 
 import logging
+import re
 import sys
 
 import structlog
+
+_COMMANDS = re.compile(r"[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal obeys instead of showing it: control characters, also those of direction."""
 
 
 def set_up(level: str) -> None:
@@ -14,14 +18,13 @@ def set_up(level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", key="ts"),
     ]
+    # Not the fancy tracebacks: they show local variables, and so secrets.
+    last: list[structlog.types.Processor] = [structlog.processors.format_exc_info]
     if sys.stderr.isatty():
-        # Not the fancy tracebacks: they show local variables, and so secrets.
         plain = structlog.dev.plain_traceback
-        last: list[structlog.types.Processor] = [
-            structlog.dev.ConsoleRenderer(exception_formatter=plain)
-        ]
+        last += [_harmless, structlog.dev.ConsoleRenderer(exception_formatter=plain)]
     else:
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        last += [structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -43,3 +46,19 @@ def set_up(level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.getLogger("httpcore2").setLevel(logging.WARNING)  # it logs headers, and so secrets
+
+
+def _harmless(
+    _logger: structlog.types.WrappedLogger, _method: str, line: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """Write out what a terminal would obey: much of what is logged was said by clients."""
+    for name, value in line.items():
+        if name == "exception":
+            line[name] = "\n".join(map(_written_out, value.splitlines()))
+        elif isinstance(value, str):  # anything else is shown by its repr, which is harmless
+            line[name] = _written_out(value)
+    return line
+
+
+def _written_out(text: str) -> str:
+    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -80,14 +80,20 @@ class World:
         return self.do(RegisterPeer(ip="10.0.0.1", port=15001, host_name=name, version="1"))
 
     def client(
-        self, name: str, *, peer: bool = True, url: str = "http://o/x", path: str = ""
+        self,
+        name: str,
+        *,
+        peer: bool = True,
+        of: str = "",
+        url: str = "http://o/x",
+        path: str = "",
     ) -> "Client":
-        """Register a download; its peer has the same name."""
+        """Register a download; its peer has the same name, unless it is one ``of`` another."""
         task = self.do(
             RegisterTask(
                 spec=TaskSpec(raw_url=url, task_url=url),
                 client=ClientId(name),
-                peer=self.peer(name) if peer else None,
+                peer=self.peer(of or name) if peer else None,
                 path=path or f"/{name}",
             )
         )
@@ -120,7 +126,8 @@ class World:
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
-        self.do(Expire())
+        while self.do(Expire()):
+            pass
 
     def last(self, kind: type[E]) -> E:
         return next(event for event in reversed(self.events) if isinstance(event, kind))
@@ -172,6 +179,10 @@ class Client:
         for piece in pieces:
             self.say(piece, PieceResult.SUCCESS)
         return self
+
+    def leave(self) -> None:
+        """End the download, offering nothing."""
+        self.pull(status=PullStatus.FINISHED, result=PieceResult.FAILED)
 
     @property
     def download(self) -> Download:

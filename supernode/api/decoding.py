@@ -1,7 +1,7 @@
 """From a request's bytes to a checked model, with errors that name the field."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -10,9 +10,12 @@ import msgspec
 from supernode.core.errors import BadField
 
 M = TypeVar("M", bound=msgspec.Struct)
+T = TypeVar("T")
 
 _MISSING = re.compile(r"Object missing required field `(?P<field>.*)`")
-_WHERE = re.compile(r"(?P<problem>.*) - at `\$\.?(?P<field>.*)`", re.DOTALL)
+_WHERE = re.compile(r"(?P<problem>.*) - at (?:`key` in )?`\$\.?(?P<field>.*)`", re.DOTALL)
+_SOME_ENTRY = "[...]"
+"""How msgspec names an entry of a map, whose key it does not tell."""
 
 
 def from_json(body: bytes, model: type[M]) -> M:
@@ -24,7 +27,7 @@ def from_json(body: bytes, model: type[M]) -> M:
         BadField: not JSON, not an object, or a field of the wrong type or out of bounds.
     """
     try:
-        data = msgspec.json.decode(body) if body.strip() else {}
+        data = _decoded(body) if body.strip() else {}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadField("body", f"is not JSON: {error}") from None
     return convert(data, model)
@@ -54,14 +57,52 @@ def convert(data: object, model: type[M], *, strict: bool = True) -> M:
     """Return ``data`` as a model. Raises BadField."""
     if not isinstance(data, dict):
         raise BadField("body", "is not a JSON object")
+    spelled = _spelled(data, model)
     try:
-        return msgspec.convert(_spelled(data, model), model, strict=strict)
+        return msgspec.convert(spelled, model, strict=strict)
     except msgspec.ValidationError as error:
         if match := _WHERE.fullmatch(str(error)):
-            raise BadField(match["field"], match["problem"].lower()) from None
+            field = match["field"]
+            if field.endswith(_SOME_ENTRY):
+                field = _bad_entry(spelled, field.removesuffix(_SOME_ENTRY), model)
+            raise BadField(field, match["problem"].lower()) from None
         if match := _MISSING.fullmatch(str(error)):
             raise BadField(match["field"], "is required") from None
         raise BadField("body", str(error)) from None
+
+
+def _decoded(body: bytes) -> object:
+    """Return what ``body`` says.
+
+    Raises:
+        BadField: a number in one of its fields is larger than numbers are here.
+        msgspec.DecodeError: it is not JSON.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.ValidationError as error:
+        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        name = _first_bad(fields, msgspec.json.decode)
+        raise BadField(name or "body", str(error).partition(" - at ")[0].lower()) from None
+
+
+def _bad_entry(data: Mapping[str, Any], field: str, model: type[msgspec.Struct]) -> str:
+    """Return what to call the entry of a map in ``data`` that is not as ``model`` has it."""
+
+    def read(value: object) -> None:
+        msgspec.convert({field: {"": value}}, model)
+
+    return f"{field}.{_first_bad(data[field], read)}"
+
+
+def _first_bad(entries: Mapping[str, T], read: Callable[[T], object]) -> str:
+    """Return the name of the first entry that cannot be read; empty if its name is repeated."""
+    for name, value in entries.items():
+        try:
+            read(value)
+        except msgspec.ValidationError:
+            return name[:64]
+    return ""
 
 
 def _spelled(value: Any, kind: Any) -> Any:  # noqa: ANN401 - JSON

@@ -18,7 +18,9 @@ MOST_REPORTS = 256
 MOST_SORT_KEYS = 8
 MOST_ENTRIES = 64
 """How many names one may filter by, and how many headers an origin may be sent."""
-MOST_ROOT_CAS = 16
+MOST_ROOT_CAS = 64
+MOST_LISTED = 1000
+"""How much of a list is answered at once, where one entry may be several KiB."""
 
 _LARGEST = (1 << 63) - 1
 _INT32: dict[str, object] = {"format": "int32"}
@@ -37,20 +39,29 @@ def _extension(description: str) -> Meta:
 
 Text = Annotated[str, Meta(max_length=8192)]
 SomeText = Annotated[str, Meta(min_length=1, max_length=8192)]
+Word = Annotated[str, Meta(max_length=512)]
+SomeWord = Annotated[str, Meta(min_length=1, max_length=512)]
+Path = Annotated[str, Meta(max_length=2048)]
+SomePath = Annotated[str, Meta(min_length=1, max_length=2048)]
+Version = Annotated[str, Meta(max_length=128)]
+ParameterName = Annotated[str, Meta(max_length=256)]
 Moment = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """RFC 3339, UTC, in milliseconds."""
 Pem = Annotated[str, Meta(max_length=64 * 1024)]
 HostName = Annotated[
-    str, Meta(min_length=1, max_length=8192, extra_json_schema={"format": "hostname"})
+    str, Meta(min_length=1, max_length=253, extra_json_schema={"format": "hostname"})
 ]
 Port = Annotated[int, Meta(ge=15000, le=65000, extra_json_schema=_INT32)]
 Int32 = Annotated[int, Meta(extra_json_schema=_INT32)]
 Int64 = Annotated[int, Meta(extra_json_schema=_INT64)]
 Natural = Annotated[int, Meta(ge=0, le=_LARGEST)]
 Positive = Annotated[int, Meta(ge=1, le=_LARGEST)]
-Texts = Annotated[list[Text], Meta(max_length=MOST_ENTRIES)]
+ParameterNames = Annotated[list[ParameterName], Meta(max_length=MOST_ENTRIES)]
 Headers = Annotated[dict[Text, Text], Meta(max_length=MOST_ENTRIES)]
 PieceRange = Annotated[Text, _about('the range of specific piece in the task, example "0-45565".')]
+
+_HEADERS = "What the origin is sent, 16 KiB in all; the values are secrets."
+_CALL_SYSTEM = "Who asks, in words that the supernode's operator may allow or deny."
 
 
 class Model(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -65,6 +76,17 @@ class SortDirection(enum.StrEnum):
 
     ASC = "ASC"
     DESC = "DESC"
+
+
+class PartQuery(Model):
+    """Which part of a list that has an order of its own."""
+
+    page_size: Annotated[
+        int, Meta(ge=1, le=MOST_LISTED), _extension("How many entries a page has.")
+    ] = field(default=MOST_LISTED, name="pageSize")
+    page_num: Annotated[Natural, _extension("From 0; a page beyond the end is empty.")] = field(
+        default=0, name="pageNum"
+    )
 
 
 class PageQuery(Model):
@@ -93,6 +115,12 @@ class V1PageQuery(PageQuery):
     page_size: Natural = field(default=0, name="pageSize")
 
 
+class TaskPageQuery(PageQuery):
+    """As of any list, with pages of bounded size."""
+
+    page_size: Annotated[int, Meta(ge=1, le=MOST_LISTED)] = field(name="pageSize")
+
+
 class V1DeleteQuery(Model):
     """As v1 has it: unless ``full`` is true, the supernode's own copy of a whole file stays."""
 
@@ -108,7 +136,7 @@ class PeerCreateRequest(Model):
     ip: Annotated[Text, _about("IPv4 or IPv6.")] = field(default="", name="IP")
     host_name: HostName = field(default="", name="hostName")
     port: Annotated[Port | None, _about("Where it serves pieces to other peers.")] = None
-    version: Text = ""
+    version: Version = ""
 
 
 class PeerCreateResponse(Model):
@@ -136,31 +164,30 @@ class TaskCreateRequest(Model):
 
     raw_url: Annotated[Text, _about("http or https.")] = field(default="", name="rawURL")
     client_id: Annotated[
-        Text, _about("Names this download among all of its task; the client chooses it.")
+        Word, _about("Names this download among all of its task; the client chooses it.")
     ] = field(default="", name="cID")
     peer_id: Annotated[
         Text, _extension("Who will serve what this client has got; without it, nobody.")
     ] = field(default="", name="peerID")
-    path: Annotated[Text, _about("Where that peer serves it.")] = ""
+    path: Annotated[Path, _about("Where that peer serves it.")] = ""
     md5: Annotated[Text, _about("What the file's MD5 must be, in hexadecimal digits.")] = ""
     identifier: Annotated[
-        Text, _about("Makes another task of the same URL; unless there is an md5, which does.")
+        Word, _about("Makes another task of the same URL; unless there is an md5, which does.")
     ] = ""
     filter: Annotated[
-        Texts, _about("Names of query parameters that do not make another task of a URL.")
+        ParameterNames, _about("Names of query parameters that do not make another task of a URL.")
     ] = field(default_factory=list)
-    headers: Annotated[Headers, _about("What the origin is sent; the values are secrets.")] = field(
-        default_factory=dict
-    )
-    call_system: Annotated[
-        SomeText, _about("Who asks, in words that the supernode's operator may allow or deny.")
-    ] = field(default="", name="callSystem")
+    headers: Annotated[Headers, _about(_HEADERS)] = field(default_factory=dict)
+    call_system: Annotated[SomeWord, _about(_CALL_SYSTEM)] = field(default="", name="callSystem")
     dfdaemon: bool = False
     insecure: Annotated[bool, _extension("Do not verify the origin's certificate.")] = False
     root_cas: Annotated[
         list[Pem],
         Meta(max_length=MOST_ROOT_CAS),
-        _extension("Certificates in PEM that are trusted for this origin, besides the usual."),
+        _extension(
+            "Certificates in PEM that are trusted for this origin, besides the usual; at most "
+            "64 KiB in all."
+        ),
     ] = field(default_factory=list, name="rootCAs")
 
 
@@ -181,7 +208,9 @@ class TaskInfo(Model):
 
     id: str = field(name="ID")
     cdn_status: CdnStatus = field(name="cdnStatus")
-    raw_url: str = field(name="rawURL")
+    raw_url: Annotated[str, _about("With `***` for the values of what the filter names.")] = field(
+        name="rawURL"
+    )
     task_url: Annotated[str, _about("Without what the filter names.")] = field(name="taskURL")
     file_length: Annotated[Int64 | None, _about("Framed bytes.")] = field(
         default=None, name="fileLength"
@@ -201,7 +230,7 @@ class TaskInfo(Model):
         default_factory=dict
     )
     path: Annotated[str, _about("Where the first to ask for it serves it.")] = ""
-    call_system: SomeText = field(default="", name="callSystem")
+    call_system: SomeWord = field(default="", name="callSystem")
     dfdaemon: bool = False
     paused: Annotated[bool, _extension("Whether its pieces are kept back.")] = False
     reason: Annotated[str, _extension("Why it failed, for programs.")] = ""
@@ -215,7 +244,7 @@ class TaskUpdateRequest(Model):
         SomeText | None, _about("ID of the peer which has finished to download the whole task.")
     ] = field(default=None, name="peerID")
     path: Annotated[
-        SomeText | None,
+        SomePath | None,
         _extension("Where that peer serves it, unless it said so when it asked for the task."),
     ] = None
     paused: Annotated[
@@ -281,7 +310,7 @@ class PiecePullRequest(PieceReport):
 class PiecePullQuery(Model, kw_only=True):
     """Who asks, and for how many; the other fields stand in for a body, if there is none."""
 
-    client_id: Text = field(name="clientID")
+    client_id: Word = field(name="clientID")
     num: Annotated[Positive, Meta(extra_json_schema=_INT64)] = 4
     status: Annotated[PullStatus, _extension("As in the body.")] = field(
         default=PullStatus.RUNNING, name="dfgetTaskStatus"
@@ -298,7 +327,7 @@ class PiecePullQuery(Model, kw_only=True):
 class PieceUpdateRequest(Model):
     """A client reports one piece."""
 
-    client_id: Text = field(default="", name="clientID")
+    client_id: Word = field(default="", name="clientID")
     dst_pid: Annotated[Text, _about("the uploader peerID")] = field(default="", name="dstPID")
     piece_status: PieceResult | None = field(default=None, name="pieceStatus")
 
@@ -328,9 +357,10 @@ class PreheatCreateRequest(Model):
     filter: Annotated[
         Text, _about("Names of query parameters that do not make another task, as `a&b`.")
     ] = ""
-    identifier: Annotated[Text, _about("Makes another task of the same URL.")] = ""
-    headers: Annotated[Headers, _about("What the origin is sent; the values are secrets.")] = field(
-        default_factory=dict
+    identifier: Annotated[Word, _about("Makes another task of the same URL.")] = ""
+    headers: Annotated[Headers, _about(_HEADERS)] = field(default_factory=dict)
+    call_system: Annotated[SomeWord, _extension(_CALL_SYSTEM)] = field(
+        default="", name="callSystem"
     )
 
 
@@ -347,7 +377,7 @@ class PreheatInfo(Model, kw_only=True):
     status: PreheatStatus
     start_time: Moment = field(name="startTime")
     finish_time: Moment | None = field(default=None, name="finishTime")
-    url: Annotated[str, _extension("What is fetched.")]
+    url: Annotated[str, _extension("What is fetched, without what the filter names.")]
     type: Annotated[str, _extension("image or file")]
     task_id: Annotated[str, _extension("The task that fetches it.")] = field(name="taskID")
     reason: Annotated[str, _extension("Why it failed, for programs.")] = ""

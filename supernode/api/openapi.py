@@ -66,12 +66,10 @@ _EXAMPLES: Mapping[str, object] = {
 
 _PIECE_RANGE = "First and last byte of the piece, framed; the last piece's range is not cut short."
 
-_WAITING = {("POST", "/tasks"), ("GET", "/tasks/{id}/pieces")}
-"""Operations whose answer may wait."""
-
 _HEADERS: Mapping[str, Json] = {
     SEQ_HEADER: {
-        "description": "Number of the last event that the answer takes into account.",
+        "description": "Number of the last event that the answer takes into account. What an "
+        "operation refuses has it, too.",
         "schema": {"type": "integer", "minimum": 0},
         EXTENSION: True,
     },
@@ -291,14 +289,14 @@ def _parameters(operation: Operation, schemas: _Schemas) -> list[Json]:
     ]
     if operation.query:
         parameters += schemas.parameters(operation.query)
-    if (operation.method, operation.path) in _WAITING:
+    if operation.waits:
         parameters.append(_PREFER)
     return parameters
 
 
 def _responses(operation: Operation, schemas: _Schemas) -> Json:
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(operation)}
-    success: Json = {"description": "no error", "headers": headers}
+    success: Json = {"description": operation.success, "headers": headers}
     if operation.answer:
         success["content"] = _content(schemas, operation.answer)
     responses = {str(operation.status): success}
@@ -314,7 +312,7 @@ def _responses(operation: Operation, schemas: _Schemas) -> Json:
 def _headers(operation: Operation) -> list[str]:
     """Return the headers of a success."""
     headers = [SEQ_HEADER]
-    if (operation.method, operation.path) in _WAITING:
+    if operation.waits:
         headers.append("Preference-Applied")
     if operation.answer and operation.tag == "Piece":
         headers.append("Supernode-Reason")

@@ -20,10 +20,12 @@ class Operation:
         query: the query's parameters; those without a default must be given.
         body: what the request's body may be; it is always optional.
         answer: what a success carries: a model, ``list[...]`` of one, ``str``, or None for nothing.
+        success: what it means.
         status: of a success at the root, as the specification has it.
         v1_status: of a success under ``/api/v1``, where v1 answers with another one.
         v1_query: the parameters under ``/api/v1``, where v1 knows others.
         errors: what else may be answered, and when.
+        waits: whether a success may be waited for (``Prefer: wait``).
         extension: whether the specification does not have it.
     """
 
@@ -35,10 +37,12 @@ class Operation:
     query: type[Model] | None = None
     body: type[Model] | None = None
     answer: Any = None
+    success: str = "done"
     status: int = 200
     v1_status: int | None = None
     v1_query: type[Model] | None = None
     errors: dict[int, str] = field(default_factory=dict)
+    waits: bool = False
     extension: bool = False
 
     def in_dialect(self, answer: Answer, request: Request) -> Answer:

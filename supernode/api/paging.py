@@ -1,9 +1,9 @@
-"""One page of a list, in the order that was asked for."""
+"""One page of a list: in the order that was asked for, or in its own."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from supernode.api.models import PageQuery, SortDirection
+from supernode.api.models import PageQuery, PartQuery, SortDirection
 from supernode.core.errors import BadField
 
 R = TypeVar("R")
@@ -11,8 +11,8 @@ R = TypeVar("R")
 
 def page(
     records: Collection[R], asked: PageQuery, fields: Mapping[str, Callable[[R], Any]]
-) -> list[R]:
-    """Return the page that was asked for; a page size of 0 is everything.
+) -> Sequence[R]:
+    """Return the page that was asked for.
 
     Ties are in order of ID, whatever the direction. What is unknown comes before what is known.
 
@@ -29,10 +29,15 @@ def page(
     ordered = sorted(records, key=fields["ID"], reverse=descending and not keys)
     for key in reversed(keys):
         ordered.sort(key=_unknown_first(key), reverse=descending)
+    return part(ordered, asked)
+
+
+def part(records: Sequence[R], asked: PageQuery | PartQuery) -> Sequence[R]:
+    """Return the page that was asked for of what is in order; a page size of 0 is everything."""
     if not asked.page_size:
-        return ordered
+        return records
     start = asked.page_num * asked.page_size
-    return ordered[start : start + asked.page_size]
+    return records[start : start + asked.page_size]
 
 
 def _field(fields: Mapping[str, Callable[[R], Any]], name: str) -> Callable[[R], Any]:

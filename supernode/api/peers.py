@@ -50,7 +50,7 @@ class Peers:
                 ip=validation.ip_address("IP", asked.ip),
                 port=asked.port,
                 host_name=validation.host_name("hostName", asked.host_name),
-                version=asked.version,
+                version=validation.plain("version", asked.version),
             )
         )
         return as_json(201, PeerCreateResponse(id=peer))

@@ -4,15 +4,19 @@ from collections.abc import Callable
 
 from supernode.api import validation
 from supernode.api.answers import as_json, moment
-from supernode.api.decoding import from_json
+from supernode.api.call_systems import CallSystems
+from supernode.api.decoding import from_fields, from_json
 from supernode.api.models import (
+    PartQuery,
     PreheatCreateRequest,
     PreheatCreateResponse,
     PreheatInfo,
 )
+from supernode.api.paging import part
+from supernode.api.urls import shown_task_url
 from supernode.core.commands import CreatePreheat, RemovePreheat
 from supernode.core.errors import BadField
-from supernode.core.identity import PreheatId, task_url, without_credentials
+from supernode.core.identity import PreheatId, task_url
 from supernode.core.model import Preheat, PreheatStatus, Secrets, TaskSpec
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
@@ -27,11 +31,18 @@ class Preheats:
 
     Args:
         dispatch: the door to the tracker.
+        call_systems: who may ask for files.
         forbidden: tells why a URL must not be fetched, as far as the URL itself shows it.
     """
 
-    def __init__(self, dispatch: Dispatcher, forbidden: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatcher,
+        call_systems: CallSystems,
+        forbidden: Callable[[str], str | None],
+    ) -> None:
         self._dispatch = dispatch
+        self._call_systems = call_systems
         self._forbidden = forbidden
 
     def create(self, request: Request) -> Answer:
@@ -49,15 +60,19 @@ class Preheats:
             raise BadField("url", why)
         spec = TaskSpec(
             raw_url=url,
-            task_url=task_url(url, asked.filter.split("&")),
-            identifier=asked.identifier,
+            task_url=task_url(url, validation.plain("filter", asked.filter).split("&")),
+            identifier=validation.plain("identifier", asked.identifier),
             headers=Secrets(validation.headers("headers", asked.headers)),
+            call_system=validation.plain("callSystem", asked.call_system),
         )
+        self._call_systems.check(spec.call_system)
         return as_json(200, PreheatCreateResponse(id=self._dispatch(CreatePreheat(spec=spec))))
 
-    def all(self, _request: Request) -> Answer:
-        """``GET /preheats``."""
-        return as_json(200, [_info(preheat) for preheat in self._dispatch.tracker.preheats()])
+    def page(self, request: Request) -> Answer:
+        """``GET /preheats``: those that were asked for last come first."""
+        asked = from_fields(request.query, PartQuery)
+        newest_first = list(self._dispatch.tracker.preheats())[::-1]
+        return as_json(200, [_info(preheat) for preheat in part(newest_first, asked)])
 
     def get(self, request: Request) -> Answer:
         """``GET /preheats/{id}``."""
@@ -79,7 +94,7 @@ def _info(preheat: Preheat) -> PreheatInfo:
         status=preheat.status,
         start_time=moment(preheat.created),
         finish_time=moment(preheat.finished) if preheat.finished is not None else None,
-        url=without_credentials(preheat.spec.raw_url),
+        url=shown_task_url(preheat.spec),
         type=_FILE,
         task_id=preheat.task,
         reason=preheat.reason.code if preheat.reason else "",

@@ -12,6 +12,8 @@ from supernode.dispatch import Dispatcher
 
 __all__ = ["Rest", "SeedAddress"]
 
+_EVERYBODY = CallSystems()
+
 
 def _nothing(_url: str) -> None:
     """Forbid nothing: every address is judged when it is contacted."""
@@ -32,11 +34,11 @@ class Rest:
         dispatch: Dispatcher,
         seed: SeedAddress,
         *,
-        call_systems: CallSystems | None = None,
+        call_systems: CallSystems = _EVERYBODY,
         forbidden: Callable[[str], str | None] = _nothing,
     ) -> None:
         self.system = System()
         self.peers = Peers(dispatch)
-        self.tasks = Tasks(dispatch, call_systems or CallSystems())
+        self.tasks = Tasks(dispatch, call_systems)
         self.pieces = Pieces(dispatch, seed)
-        self.preheats = Preheats(dispatch, forbidden)
+        self.preheats = Preheats(dispatch, call_systems, forbidden)

@@ -3,6 +3,7 @@
 from supernode.api.models import (
     DfGetTask,
     PageQuery,
+    PartQuery,
     PeerCreateRequest,
     PeerCreateResponse,
     PeerInfo,
@@ -16,6 +17,7 @@ from supernode.api.models import (
     TaskCreateRequest,
     TaskCreateResponse,
     TaskInfo,
+    TaskPageQuery,
     TaskUpdateRequest,
     V1DeleteQuery,
     V1PageQuery,
@@ -29,7 +31,8 @@ _NO_PEER = {404: "no such peer"}
 _NO_TASK = {404: "no such task"}
 _NO_CLIENT = {404: "no such task, client or peer"}
 _NO_PREHEAT = {404: "no such preheat task"}
-_DENIED = {403: "the call system is denied, or the origin is forbidden"}
+_REFUSED = {403: "the call system may not ask for files"}
+_FORBIDDEN = {403: "the origin is forbidden"}
 _CONFLICT = {409: "the task is not in a state, or not for a file, that allows this"}
 _ENDED = {409: "the task or the download has ended", 502: "the origin did not deliver"}
 _FULL = {503: "there is no room for another one"}
@@ -47,6 +50,7 @@ def routes(rest: Rest) -> list[Operation]:
             summary="is it up?",
             tag="System",
             answer=str,
+            success="yes",
         ),
         Operation(
             method="POST",
@@ -56,6 +60,7 @@ def routes(rest: Rest) -> list[Operation]:
             tag="Peer",
             body=PeerCreateRequest,
             answer=PeerCreateResponse,
+            success="the peer's ID, the same if it was known",
             status=201,
             errors=_BAD | _FULL,
         ),
@@ -68,6 +73,7 @@ def routes(rest: Rest) -> list[Operation]:
             query=PageQuery,
             v1_query=V1PageQuery,
             answer=list[PeerInfo],
+            success="the page",
             status=201,
             v1_status=200,
             errors=_BAD,
@@ -79,6 +85,7 @@ def routes(rest: Rest) -> list[Operation]:
             summary="look at a peer",
             tag="Peer",
             answer=PeerInfo,
+            success="the peer",
             errors=_NO_PEER,
         ),
         Operation(
@@ -99,16 +106,19 @@ def routes(rest: Rest) -> list[Operation]:
             tag="PreheatTask",
             body=PreheatCreateRequest,
             answer=PreheatCreateResponse,
+            success="the preheat's ID, the same while it has not ended",
             v1_status=201,
-            errors=_BAD | _CONFLICT | _FULL,
+            errors=_BAD | _REFUSED | _CONFLICT | _FULL,
         ),
         Operation(
             method="GET",
             path="/preheats",
-            handler=preheats.all,
+            handler=preheats.page,
             summary="list preheats",
             tag="PreheatTask",
+            query=PartQuery,
             answer=list[PreheatInfo],
+            success="the page",
             errors=_BAD,
         ),
         Operation(
@@ -118,6 +128,7 @@ def routes(rest: Rest) -> list[Operation]:
             summary="look at a preheat",
             tag="PreheatTask",
             answer=PreheatInfo,
+            success="the preheat",
             errors=_NO_PREHEAT,
         ),
         Operation(
@@ -128,8 +139,10 @@ def routes(rest: Rest) -> list[Operation]:
             tag="Task",
             body=TaskCreateRequest,
             answer=TaskCreateResponse,
+            success="the task's ID, the same for all who ask for the file",
             status=201,
-            errors=_BAD | _DENIED | _NO_PEER | _CONFLICT | _FULL,
+            errors=_BAD | _REFUSED | _NO_PEER | _CONFLICT | _FULL,
+            waits=True,
         ),
         Operation(
             method="GET",
@@ -138,6 +151,7 @@ def routes(rest: Rest) -> list[Operation]:
             summary="look at a task",
             tag="Task",
             answer=TaskInfo,
+            success="the task",
             errors=_NO_TASK,
         ),
         Operation(
@@ -169,7 +183,9 @@ def routes(rest: Rest) -> list[Operation]:
             query=PiecePullQuery,
             body=PiecePullRequest,
             answer=list[PieceInfo],
-            errors=_BAD | _DENIED | _NO_CLIENT | _ENDED,
+            success="pieces to fetch; none: there are none yet, or the download has ended",
+            errors=_BAD | _FORBIDDEN | _NO_CLIENT | _ENDED,
+            waits=True,
         ),
         Operation(
             method="PUT",
@@ -197,9 +213,9 @@ def routes(rest: Rest) -> list[Operation]:
             handler=tasks.page,
             summary="list tasks",
             tag="Task",
-            query=PageQuery,
-            v1_query=V1PageQuery,
+            query=TaskPageQuery,
             answer=list[TaskInfo],
+            success="the page",
             errors=_BAD,
             extension=True,
         ),
@@ -209,8 +225,10 @@ def routes(rest: Rest) -> list[Operation]:
             handler=tasks.clients,
             summary="list the downloads of a task",
             tag="Task",
+            query=PartQuery,
             answer=list[DfGetTask],
-            errors=_NO_TASK,
+            success="the page",
+            errors=_BAD | _NO_TASK,
             extension=True,
         ),
         Operation(
@@ -220,6 +238,7 @@ def routes(rest: Rest) -> list[Operation]:
             summary="look at the version",
             tag="System",
             answer=VersionInfo,
+            success="the version",
             extension=True,
         ),
     ]

@@ -12,19 +12,20 @@ from supernode.api.models import (
     BytesFrom,
     DfGetTask,
     DfGetTaskStatus,
-    PageQuery,
+    PartQuery,
     TaskCreateRequest,
     TaskCreateResponse,
     TaskInfo,
+    TaskPageQuery,
     TaskUpdateRequest,
     V1DeleteQuery,
-    V1PageQuery,
 )
-from supernode.api.paging import page
+from supernode.api.paging import page, part
 from supernode.api.patience import patiently
+from supernode.api.urls import shown_raw_url, shown_task_url
 from supernode.core.commands import HoldTask, PauseTask, RegisterTask, RemoveTask
 from supernode.core.errors import BadField
-from supernode.core.identity import ClientId, PeerId, TaskId, task_url, without_credentials
+from supernode.core.identity import ClientId, PeerId, TaskId, task_url
 from supernode.core.model import CdnStatus, Download, Secrets, Task, TaskSpec
 from supernode.core.pieces import framed_length
 from supernode.core.reasons import Reason
@@ -34,8 +35,8 @@ from supernode.exchange import Answer, Request, Wait
 _FIELDS: dict[str, Callable[[Task], Any]] = {
     "ID": attrgetter("id"),
     "cdnStatus": attrgetter("status"),
-    "rawURL": lambda task: without_credentials(task.spec.raw_url),
-    "taskURL": lambda task: without_credentials(task.spec.task_url),
+    "rawURL": lambda task: shown_raw_url(task.spec),
+    "taskURL": lambda task: shown_task_url(task.spec),
     "fileLength": lambda task: _framed_length(task),
     "httpFileLength": attrgetter("length"),
     "pieceSize": attrgetter("piece_size"),
@@ -90,7 +91,7 @@ class Tasks:
 
     def page(self, request: Request) -> Answer:
         """``GET /tasks``."""
-        asked = from_fields(request.query, V1PageQuery if request.is_v1 else PageQuery)
+        asked = from_fields(request.query, TaskPageQuery)
         tasks = page(self._dispatch.tracker.tasks(), asked, _FIELDS)
         return as_json(200, [_info(task) for task in tasks])
 
@@ -124,8 +125,10 @@ class Tasks:
 
     def clients(self, request: Request) -> Answer:
         """``GET /tasks/{id}/clients``: who downloads it, in the order they came."""
+        asked = from_fields(request.query, PartQuery)
         task = self._task(request)
-        return as_json(200, [_download(task, one) for one in task.downloads.values()])
+        shown = part(list(task.downloads.values()), asked)
+        return as_json(200, [_download(task, one) for one in shown])
 
     def _task(self, request: Request) -> Task:
         return self._dispatch.tracker.task(_id(request))
@@ -145,16 +148,20 @@ def _spec(asked: TaskCreateRequest) -> TaskSpec:
     raw_url = validation.url("rawURL", asked.raw_url)
     return TaskSpec(
         raw_url=raw_url,
-        task_url=task_url(raw_url, asked.filter),
+        task_url=task_url(raw_url, _filter(asked.filter)),
         md5=validation.md5("md5", asked.md5),
-        identifier=asked.identifier,
+        identifier=validation.plain("identifier", asked.identifier),
         headers=Secrets(validation.headers("headers", asked.headers)),
-        call_system=asked.call_system,
+        call_system=validation.plain("callSystem", asked.call_system),
         dfdaemon=asked.dfdaemon,
         path=asked.path,
         insecure=asked.insecure,
         root_cas=validation.certificates("rootCAs", asked.root_cas),
     )
+
+
+def _filter(names: list[str]) -> list[str]:
+    return [validation.plain(f"filter[{number}]", name) for number, name in enumerate(names)]
 
 
 def _created(task: Task) -> Answer:
@@ -169,8 +176,8 @@ def _info(task: Task) -> TaskInfo:
     return TaskInfo(
         id=task.id,
         cdn_status=task.status,
-        raw_url=without_credentials(spec.raw_url),
-        task_url=without_credentials(spec.task_url),
+        raw_url=shown_raw_url(spec),
+        task_url=shown_task_url(spec),
         file_length=_framed_length(task),
         http_file_length=task.length,
         piece_size=task.piece_size,

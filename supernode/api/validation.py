@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from supernode.core.errors import BadField
+from supernode.origin.trust import root_certificates
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -17,7 +18,10 @@ _UPLOAD_PATH = re.compile(r"/[!-~]*")
 _MD5 = re.compile(r"[0-9A-Fa-f]{32}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
-_MOST_HEADER_BYTES = 32 * 1024
+_CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+_MOST_HEADER_BYTES = 16 << 10
+_MOST_CERTIFICATE_BYTES = 64 << 10
 
 
 def required(field: str, value: str) -> str:
@@ -27,15 +31,25 @@ def required(field: str, value: str) -> str:
     return value
 
 
+def plain(field: str, value: str) -> str:
+    """Return a text of any script, on one line."""
+    if _CONTROL.search(value):
+        raise BadField(field, "must not hold control characters")
+    return value
+
+
 def ip_address(field: str, value: str) -> str:
-    """Return an IPv4 or IPv6 address in its usual spelling; one that is mapped, as IPv4."""
+    """Return the address of one machine in its usual spelling; one that is mapped, as IPv4."""
     try:
         if "%" in required(field, value):  # a zone means nothing on another machine
             raise ValueError
         address = ipaddress.ip_address(value)
-        return str(getattr(address, "ipv4_mapped", None) or address)
+        address = getattr(address, "ipv4_mapped", None) or address
     except ValueError:
         raise BadField(field, f"{value[:64]!r} is not an IP address") from None
+    if address.is_unspecified or address.is_multicast or address == _BROADCAST:
+        raise BadField(field, f"{address} is not the address of one machine")
+    return str(address)
 
 
 def host_name(field: str, value: str) -> str:
@@ -84,7 +98,7 @@ def md5(field: str, value: str) -> str:
 def headers(field: str, value: Mapping[str, str]) -> Mapping[str, str]:
     """Return request headers that can be sent to an origin."""
     if sum(len(key) + len(text) for key, text in value.items()) > _MOST_HEADER_BYTES:
-        raise BadField(field, f"are more than {_MOST_HEADER_BYTES} bytes")
+        raise BadField(field, f"are more than {_MOST_HEADER_BYTES >> 10} KiB")
     for key, text in value.items():
         if not _HEADER_NAME.fullmatch(key) or not _HEADER_VALUE.fullmatch(text):
             raise BadField(f"{field}.{key[:64]}", "is not a header")
@@ -92,12 +106,14 @@ def headers(field: str, value: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def certificates(field: str, value: Sequence[str]) -> tuple[str, ...]:
-    """Return texts in PEM, each with at least one certificate."""
+    """Return the certificates in texts in PEM, each once and in one spelling, and nothing else."""
+    if sum(map(len, value)) > _MOST_CERTIFICATE_BYTES:
+        raise BadField(field, f"are more than {_MOST_CERTIFICATE_BYTES >> 10} KiB")
+    found: dict[str, None] = {}
     for number, text in enumerate(value):
         try:
-            if not text.isascii():
-                raise ValueError
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
-        except (ssl.SSLError, ValueError):
+            ders = map(ssl.PEM_cert_to_DER_cert, root_certificates(text))
+            found |= dict.fromkeys(map(ssl.DER_cert_to_PEM_cert, ders))
+        except ValueError:
             raise BadField(f"{field}[{number}]", "holds no certificate in PEM") from None
-    return tuple(value)
+    return tuple(found)

@@ -1,5 +1,7 @@
 """What makes well-formed settings unusable: each other, or what there is on this machine."""
 
+import os
+import socket
 from pathlib import Path
 
 from supernode.config.errors import Unusable
@@ -11,6 +13,7 @@ from supernode.config.units import show_water_mark
 def check(config: Config) -> None:
     """Raise Unusable if ``serve`` could not run with this."""
     _ports(config.http, config.data)
+    _host(config.http.host)
     _state_dir(config.disk.state_dir)
     _water_marks(config.disk)
     server_context(config.http)
@@ -23,6 +26,26 @@ def _ports(http: Http, data: Data) -> None:
     if data.port and data.port == http.port:
         problem = f"control and data port are both {data.port}"
         raise Unusable(problem, "data.port", "http.port")
+
+
+def _host(host: str) -> None:
+    """See whether it is this machine. No port is taken: ``serve`` may be running."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        problem = error.strerror if isinstance(error, OSError) else "not a name"
+        raise Unusable(f"{host}: {problem}", "http.host") from None
+    for family, kind, protocol, _, address in found:
+        try:
+            probe = socket.socket(family, kind, protocol)
+        except OSError:
+            continue  # no IPv6 here: ``serve`` does without
+        with probe:
+            try:
+                probe.bind(address)  # to any free port, which is free again right away
+            except OSError as error:
+                problem = f"{host}: {os.strerror(error.errno or 0)}"
+                raise Unusable(problem, "http.host") from None
 
 
 def _state_dir(path: Path) -> None:

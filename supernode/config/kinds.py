@@ -8,7 +8,7 @@ kind, as variables and flags have nothing else.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _UNFIT_FOR_TEXT = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
 """Control characters, and what arguments have instead of bytes that are not UTF-8."""
+_BROADCAST = IPv4Address("255.255.255.255")
 _HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
 
@@ -119,17 +120,23 @@ def _host_name(text: str) -> str:
 
 def _host(text: str) -> str:
     try:
-        return str(ip_address(text))
+        return str(_ip(text))
     except ValueError:
         return _host_name(text)
 
 
 def _address(text: str) -> str:
-    """Return an IP address that something can be sent to."""
-    address = ip_address(text)
-    if address.is_unspecified or address.is_multicast:
+    """Return an IP address that something can be sent to, and to one machine."""
+    address = _ip(text)
+    if address.is_unspecified or address.is_multicast or address == _BROADCAST:
         raise ValueError(text)
     return str(address)
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address:
+    """Return an IP address, IPv4 if it is IPv4 written as IPv6."""
+    address = ip_address(text)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _word(text: str) -> str:

@@ -133,8 +133,13 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: Annotated[Duration, About("How long a connection may take.")] = 3.0
     head_timeout: Annotated[Duration, About("How long an answer may take to begin.")] = 10.0
     stall_timeout: Annotated[Duration, About("How long no byte may come.")] = 30.0
-    max_connections: Annotated[Count, About("Connections to all origins together.")] = 256
-    max_connections_per_origin: Annotated[Count, About("Connections to one origin.")] = 64
+    slowest_rate: Annotated[
+        Rate, About("Bandwidth of a file that comes too slowly, averaged over a minute.")
+    ] = _KIB
+    max_connections: Annotated[Count, About("Files fetched at once …")] = 16
+    max_connections_per_origin: Annotated[
+        Count, About("… from one origin, so that a slow one holds up no other.")
+    ] = 8
     rate: Annotated[
         Rate | None, About("Bandwidth from all origins together.", default="unlimited")
     ] = None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from supernode.config.catalogue import SECTIONS, SETTINGS, Setting
 from supernode.config.errors import ConfigError
-from supernode.config.toml_lines import lines_of
+from supernode.config.toml_lines import line_beyond_reading, lines_of
 
 DEFAULT_FILE = Path("/etc/supernode/supernode.toml")
 _SYNTAX_ERROR = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
@@ -138,6 +138,10 @@ class File(Source):
                 raise ConfigError(f"{self.path}:{line}:{column}: {what}") from None
             last = self._text.rstrip("\n").count("\n") + 1
             raise ConfigError(f"{self.path}:{last}: {error}") from None
+        except (ValueError, RecursionError) as error:
+            what = "nested too deeply" if isinstance(error, RecursionError) else "a number too long"
+            line = line_beyond_reading(self._text)
+            raise ConfigError(f"{self.path}:{line}: this is {what}") from None
 
     def _settings(self, document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
         for section, table in document.items():

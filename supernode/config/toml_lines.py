@@ -21,18 +21,33 @@ def lines_of(text: str) -> Mapping[tuple[str, ...], int]:
             document = tomllib.loads("\n".join(lines[:end]) + "\n")
         except tomllib.TOMLDecodeError:
             continue  # within a statement of several lines
-        _note(document, (), begin + 1, found)
+        _note(document, begin + 1, found)
         begin = end
     return found
 
 
-def _note(
-    table: Mapping[str, object],
-    path: tuple[str, ...],
-    line: int,
-    found: dict[tuple[str, ...], int],
-) -> None:
-    for key, value in table.items():
-        found.setdefault((*path, key), line)
-        if isinstance(value, dict):
-            _note(value, (*path, key), line, found)
+def line_beyond_reading(text: str) -> int:
+    """Return the line, counted from 1, with what ``tomllib`` gives up on rather than finds wrong.
+
+    Args:
+        text: ``tomllib`` raised ValueError itself, or RecursionError.
+    """
+    lines = text.split("\n")
+    for end in range(1, len(lines)):
+        try:
+            tomllib.loads("\n".join(lines[:end]) + "\n")
+        except tomllib.TOMLDecodeError:
+            continue
+        except (ValueError, RecursionError):
+            return end
+    return len(lines)
+
+
+def _note(document: Mapping[str, object], line: int, found: dict[tuple[str, ...], int]) -> None:
+    """Note where everything is that has no place yet. No recursion: tables may be deep."""
+    tables: list[tuple[tuple[str, ...], Mapping[str, object]]] = [((), document)]
+    for path, table in tables:
+        for key, value in table.items():
+            found.setdefault((*path, key), line)
+            if isinstance(value, dict):
+                tables.append(((*path, key), value))

@@ -285,5 +285,8 @@ class FailFetch(Command[None], frozen=True, kw_only=True):
 # By time
 
 
-class Expire(Command[None], frozen=True, kw_only=True):
-    """Let go of what has outlived its time: leases, downloads, peers, tasks, preheats."""
+class Expire(Command[bool], frozen=True, kw_only=True):
+    """Let go of what has outlived its time: leases, downloads, peers, tasks, preheats.
+
+    The answer tells whether there is more; so much at once would hold up everybody else.
+    """

@@ -67,7 +67,7 @@ class Full(DomainError):
     """There is no room for another one.
 
     Args:
-        kind: what there are too many of: ``peers``, ``tasks``, ``downloads`` or ``preheats``.
+        kind: what there are too many of: ``peers``, ``tasks``, ``downloads`` or ``preheats`` …
     """
 
     def __init__(self, kind: str) -> None:

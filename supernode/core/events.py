@@ -4,7 +4,7 @@ Facts in the past tense, small, without pointers into the state. ``at`` is secon
 """
 
 import enum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -38,6 +38,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """Base of all events."""
 
     at: float
+
+    def to_keep(self) -> Self:
+        """Return what may be kept of it beyond the moment it happens."""
+        return self
 
 
 class PeerRegistered(Event, frozen=True, kw_only=True, tag="peer.registered"):
@@ -88,6 +92,12 @@ class TaskRegistered(TaskEvent, frozen=True, kw_only=True, tag="task.registered"
     spec: TaskSpec
     last_used: float
     """When somebody last asked for it; earlier than now if it was found on disk."""
+    adopted: bool
+    """Whether it was."""
+
+    def to_keep(self) -> Self:
+        """Return it without what is there only for the fetch."""
+        return msgspec.structs.replace(self, spec=self.spec.without_means())
 
 
 class TaskStarted(TaskEvent, frozen=True, kw_only=True, tag="task.started"):
@@ -268,6 +278,10 @@ class PreheatRegistered(PreheatEvent, frozen=True, kw_only=True, tag="preheat.re
     """Somebody wants a file to be there before it is asked for."""
 
     spec: TaskSpec
+
+    def to_keep(self) -> Self:
+        """Return it without what is there only for the fetch."""
+        return msgspec.structs.replace(self, spec=self.spec.without_means())
 
 
 class PreheatStarted(PreheatEvent, frozen=True, kw_only=True, tag="preheat.started"):

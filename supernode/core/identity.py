@@ -6,7 +6,7 @@ meets in the same swarm. Peer IDs are stable: the same host name, address and po
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NewType
 
 TaskId = NewType("TaskId", str)
@@ -42,16 +42,31 @@ def without_credentials(url: str) -> str:
 
 
 def task_id(
-    url: str, *, md5: str = "", identifier: str = "", byte_range: str | None = None
+    url: str,
+    *,
+    md5: str = "",
+    identifier: str = "",
+    byte_range: str | None = None,
+    trust: str = "",
 ) -> TaskId:
     """Return the ID of the task that downloads ``url`` (already filtered).
 
     ``md5`` beats ``identifier``; one that is blank counts as absent. ``byte_range`` is the value of
-    the origin header ``Range`` if the request carries one.
+    the origin header ``Range`` if the request carries one. ``trust`` is what :func:`trust_mark`
+    returns, so that nobody is given what was fetched on somebody else's trust.
     """
     sign = md5 if md5.strip() else identifier if identifier.strip() else ""
-    text = f"{_TASK_KEY}{url}{sign}{byte_range or ''}{_TASK_KEY}"
+    text = f"{_TASK_KEY}{url}{sign}{byte_range or ''}{_TASK_KEY}{trust}"
     return TaskId(hashlib.sha256(text.encode()).hexdigest())
+
+
+def trust_mark(*, insecure: bool, root_cas: Collection[str]) -> str:
+    """Return what tells one way to trust an origin from another; empty for the usual one."""
+    if insecure:
+        return "insecure"
+    if not root_cas:
+        return ""
+    return hashlib.sha256("".join(sorted(set(root_cas))).encode()).hexdigest()
 
 
 def is_task_id(text: str) -> bool:

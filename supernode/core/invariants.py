@@ -19,6 +19,8 @@ def check(state: State) -> None:
     _check_peers(state)
     _check_downloads(state)
     _check_preheats(state)
+    held = sum(task.spec.bytes_to_fetch_with for task in state.tasks.values())
+    _must(state.spec_bytes == held, "bytes that are there only for fetches")
     failed = {task.id for task in state.tasks.values() if task.status in _FAILED}
     _must(set(state.failed) == failed, "failed tasks")
     for task in state.tasks.values():
@@ -45,8 +47,12 @@ def _check_peers(state: State) -> None:
     for peer in state.peers.values():
         _must(0 <= peer.slots_used <= state.limits.peer_slots, "slots of a peer")
         _must(len(peer.serving) <= 2 * state.limits.peer_slots, "leases on a peer")
-    moments = [peer.last_seen for peer in state.peers.values()]
-    _must(moments == sorted(moments), "peers in the order of their calls")
+    for order, silent in ((state.heard_peers, False), (state.silent_peers, True)):
+        peers = [state.peers[peer] for peer in order]
+        _must(all(peer.silent is silent for peer in peers), "silent peers")
+        moments = [peer.last_seen for peer in peers]
+        _must(moments == sorted(moments), "peers in the order of their calls")
+    _must(len(state.heard_peers) + len(state.silent_peers) == len(state.peers), "all peers")
 
 
 def _check_downloads(state: State) -> None:
@@ -58,7 +64,7 @@ def _check_downloads(state: State) -> None:
         for download in task.downloads.values():
             runs = download.status is DownloadStatus.RUNNING
             heard = state.heard.get((task.id, download.client))
-            _must(heard is (download if runs or download.peer is None else None), "heard of")
+            _must(heard is (download if runs or not download.offers else None), "heard of")
     moments = [download.last_seen for download in state.heard.values()]
     _must(moments == sorted(moments), "downloads in the order of their calls")
 

@@ -66,7 +66,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a client is not sent again to a peer that failed it."""
     avoid_seed: float = 2.0
     """How long a client is not sent again to the seed after that failed it."""
-    most_preheats: int = 10_000
+    most_preheats: int = 1_000
+    """That have not ended."""
+    most_ended_preheats: int = 20_000
+    """The oldest are forgotten before their time."""
+    most_spec_bytes: int = 256 << 20
+    """What clients have said about the files that are not there yet: headers, certificates."""
     peer_ttl: float = 300.0
     """A peer or a download that was not heard of for so long is dropped …"""
     seen_every: float = 30.0
@@ -95,6 +100,10 @@ class Secrets:
         """Return the header names, which are no secret."""
         return list(self._values)
 
+    def emptied(self) -> "Secrets":
+        """Return the same names without their values."""
+        return Secrets(dict.fromkeys(self._values, ""))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secrets) and self._values == other._values
 
@@ -106,7 +115,10 @@ class Secrets:
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client said about the file it wants."""
+    """What a client said about the file it wants.
+
+    Headers' values and certificates are needed until the file is there, and forgotten then.
+    """
 
     raw_url: str
     task_url: str
@@ -121,6 +133,16 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its origin need not prove who it is."""
     root_cas: tuple[str, ...] = ()
     """Certificate authorities, in PEM, that are trusted to vouch for its origin."""
+
+    @property
+    def bytes_to_fetch_with(self) -> int:
+        """How much of it is there only for the fetch."""
+        headers = sum(map(len, self.headers.reveal().values()))
+        return headers + sum(map(len, self.root_cas))
+
+    def without_means(self) -> "TaskSpec":
+        """Return what is to be remembered when there is nothing left to fetch."""
+        return msgspec.structs.replace(self, headers=self.headers.emptied(), root_cas=())
 
 
 @dataclass(slots=True)
@@ -206,6 +228,11 @@ class Download:
     """Peer (None: the seed) → until when."""
     last_pull: LastPull | None = None
 
+    @property
+    def offers(self) -> bool:
+        """Whether others may be sent to its peer."""
+        return self.peer is not None and self.have != 0
+
 
 @dataclass(slots=True)
 class Task:
@@ -218,6 +245,8 @@ class Task:
     created: float
     last_used: float
     status: CdnStatus = CdnStatus.WAITING
+    adopted: bool = False
+    """It was found on disk: there is nothing to fetch, only something to verify."""
     paused: bool = False
     """Nothing is handed out, and the fetch does not begin."""
     reason: Reason | None = None
@@ -244,7 +273,12 @@ class Task:
     @property
     def in_use(self) -> bool:
         """Whether it is being fetched, is about to be, or is being downloaded."""
-        return bool(self.running) or self.status in (CdnStatus.WAITING, CdnStatus.RUNNING)
+        return bool(self.running) or self.is_fetched
+
+    @property
+    def is_fetched(self) -> bool:
+        """Whether its bytes are coming from the origin, or will."""
+        return self.status in (CdnStatus.WAITING, CdnStatus.RUNNING) and not self.adopted
 
     @property
     def piece_total(self) -> int | None:

@@ -75,6 +75,7 @@ class Reason(Enum):
         Actor.CLIENT,
     )
     TASK_EXPIRED = ("task_expired", "the task failed, and nobody asked again", Actor.CLIENT)
+    TASK_UNWANTED = ("task_unwanted", "nobody has waited for the file for long", Actor.CLIENT)
     PREHEAT_DELETED = ("preheat_deleted", "its preheat was deleted", Actor.OPERATOR)
     # Why a lease or a download ended.
     CLIENT_LEFT = (

@@ -79,14 +79,19 @@ class State:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.peers: OrderedDict[PeerId, Peer] = OrderedDict()
-        """Those that were not heard of for longest come first."""
+        self.peers: dict[PeerId, Peer] = {}
+        self.heard_peers: OrderedDict[PeerId, None] = OrderedDict()
+        """Those that are not silent; those not heard of for longest come first."""
+        self.silent_peers: OrderedDict[PeerId, None] = OrderedDict()
+        """The others, in the same order."""
         self.tasks: OrderedDict[TaskId, Task] = OrderedDict()
         """Those that were not used for longest come first."""
         self.gone: OrderedDict[TaskId, Reason] = OrderedDict()
         """Why the last tasks that were removed are known no longer."""
+        self.spec_bytes = 0
+        """What clients have said that is there only for fetches."""
         self.failed: OrderedDict[TaskId, None] = OrderedDict()
-        """Tasks without the file, in the order in which they failed."""
+        """Tasks without the file; those not used for longest come first."""
         self.next_generation = 1
         self.waiting: OrderedDict[TaskId, None] = OrderedDict()
         """Tasks to be fetched, in the order they were asked for."""
@@ -124,21 +129,27 @@ class State:
             created=event.at,
             last_seen=event.at,
         )
+        self.heard_peers[event.peer] = None
 
     def _peer_seen(self, event: PeerSeen) -> None:
         self._heard_of_peer(self.peers[event.peer], event.at)
 
     def _heard_of_peer(self, peer: Peer, at: float) -> None:
         peer.last_seen = at
-        self.peers.move_to_end(peer.id)
         if peer.silent:
             self._set_silent(peer, silent=False)
+        self.heard_peers.move_to_end(peer.id)
 
     def _peer_fell_silent(self, event: PeerFellSilent) -> None:
         self._set_silent(self.peers[event.peer], silent=True)
 
     def _set_silent(self, peer: Peer, *, silent: bool) -> None:
         peer.silent = silent
+        before, after = self.heard_peers, self.silent_peers
+        if not silent:
+            before, after = after, before
+        del before[peer.id]
+        after[peer.id] = None
         for task_id, client in peer.downloads:
             task = self.tasks[task_id]
             task.swarm.set_silent(task.downloads[client].index, silent=silent)
@@ -149,6 +160,8 @@ class State:
             task = self.tasks[task_id]
             self._stop_offering(task, task.downloads[client], event.at)
         del self.peers[event.peer]
+        self.heard_peers.pop(event.peer, None)
+        self.silent_peers.pop(event.peer, None)
 
     # tasks
 
@@ -159,6 +172,7 @@ class State:
             spec=event.spec,
             created=event.at,
             last_used=event.last_used,
+            adopted=event.adopted,
         )
         if before := self.tasks.get(event.task):
             task.downloads = before.downloads
@@ -166,13 +180,20 @@ class State:
             del self.failed[event.task]
         self.gone.pop(event.task, None)
         self.next_generation = event.generation + 1
+        self.spec_bytes += task.spec.bytes_to_fetch_with
         self.tasks[event.task] = task
         self.tasks.move_to_end(event.task)
         self.waiting[event.task] = None
 
+    def _forget_means(self, task: Task) -> None:
+        self.spec_bytes -= task.spec.bytes_to_fetch_with
+        task.spec = task.spec.without_means()
+
     def _used(self, task: Task, at: float) -> None:
         task.last_used = at
         self.tasks.move_to_end(task.id)
+        if task.id in self.failed:
+            self.failed.move_to_end(task.id)
 
     def _task_started(self, event: TaskStarted) -> None:
         self.tasks[event.task].status = CdnStatus.RUNNING
@@ -186,6 +207,7 @@ class State:
     def _task_finished(self, event: TaskFinished) -> None:
         task = self.tasks[event.task]
         task.status = CdnStatus.SUCCESS
+        self._forget_means(task)
         task.length = event.length
         task.md5 = event.md5
         task.sha256 = event.sha256
@@ -193,6 +215,7 @@ class State:
     def _task_failed(self, event: TaskFailed) -> None:
         task = self.tasks[event.task]
         task.status = event.status
+        self._forget_means(task)
         task.reason = event.reason
         task.detail = event.detail
         self.waiting.pop(event.task, None)
@@ -221,6 +244,7 @@ class State:
 
     def _task_removed(self, event: TaskRemoved) -> None:
         task = self.tasks.pop(event.task)
+        self._forget_means(task)
         self.waiting.pop(task.id, None)
         self.failed.pop(task.id, None)
         for download in task.downloads.values():
@@ -285,7 +309,7 @@ class State:
         key = (download.task, download.client)
         if download.status is DownloadStatus.RUNNING:
             return
-        if download.peer is not None:
+        if download.offers:
             self.heard.pop(key, None)
         else:
             download.last_seen = at
@@ -316,7 +340,9 @@ class State:
 
     def _download_forgotten(self, event: DownloadForgotten) -> None:
         task = self.tasks[event.task]
-        self._remove(task, task.downloads[event.client])
+        download = task.downloads[event.client]
+        self._stop_offering(task, download, event.at)
+        self._remove(task, download)
 
     def _stop_offering(self, task: Task, download: Download, at: float) -> None:
         if download.peer is None:
@@ -351,6 +377,7 @@ class State:
                 task.swarm.add_copies(piece, +1)
                 task.swarm.hold(download.index, piece)
         self._heard_of(task, download, event.at)
+        self._keep_in_mind(download, event.at)
 
     # leases
 
@@ -492,6 +519,8 @@ class State:
 
     def _preheat_started(self, event: PreheatStarted) -> None:
         self.preheats[event.preheat].status = PreheatStatus.RUNNING
+        if task := self.tasks.get(event.task):
+            self._used(task, event.at)
 
     def _preheat_finished(self, event: PreheatFinished) -> None:
         self._end_preheat(event.preheat, PreheatStatus.SUCCESS, event.at)
@@ -505,6 +534,7 @@ class State:
         preheat = self.preheats[preheat_id]
         preheat.status = status
         preheat.finished = at
+        preheat.spec = preheat.spec.without_means()
         del self.preheats_of[preheat.task]
         self.preheats_ended[preheat_id] = None
         return preheat

@@ -32,7 +32,7 @@ from supernode.core.commands import (
 )
 from supernode.core.events import Event
 from supernode.core.identity import PeerId, PreheatId, TaskId
-from supernode.core.model import CdnStatus, Limits, Peer, Preheat, Task
+from supernode.core.model import Limits, Peer, Preheat, Task
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
 from supernode.core.transitions import expiry, fetches, peers, preheats, pulls, tasks
@@ -91,18 +91,19 @@ class Tracker:
         """Return all tasks."""
         return self._state.tasks.values()
 
-    def tasks_in(self, status: CdnStatus) -> Collection[TaskId]:
-        """Return the tasks in one status. O(tasks)."""
-        return [task.id for task in self._state.tasks.values() if task.status is status]
+    def next_to_fetch(self, may_begin: Callable[[Task], bool] = lambda _: True) -> TaskId | None:
+        """Return the task that has waited longest for its fetch, of those that may begin."""
+        waiting = (self._state.tasks[task] for task in self._state.waiting)
+        return next((task.id for task in waiting if not task.paused and may_begin(task)), None)
 
-    def next_to_fetch(self) -> TaskId | None:
-        """Return the task that has waited longest for its fetch."""
-        waiting = self._state.waiting
-        return next((task for task in waiting if not self._state.tasks[task].paused), None)
+    def has_takers(self, task: Task) -> bool:
+        """Tell whether a client or a preheat waits for the file."""
+        return bool(task.running) or task.id in self._state.preheats_of
 
     def idle_tasks(self) -> Iterator[Task]:
-        """Yield the tasks that nobody is using, least recently used first."""
-        return (task for task in self._state.tasks.values() if not task.in_use)
+        """Yield the tasks that nobody uses and no operator paused, least recently used first."""
+        tasks = self._state.tasks.values()
+        return (task for task in tasks if not task.in_use and not task.paused)
 
     def preheat(self, preheat: PreheatId) -> Preheat:
         """Return a preheat. Raises NotFound."""

@@ -11,6 +11,7 @@ from supernode.core.reasons import Reason
 from supernode.origin.answer import OriginAnswer
 from supernode.origin.errors import OriginError
 from supernode.origin.limits import Toll
+from supernode.origin.pace import Pace
 
 SMALLEST_BLOCK = 64 * 1024
 
@@ -35,7 +36,8 @@ class OriginBody:
     def chunks(self) -> AsyncIterator[bytes]:
         """Return the iterator over the content: blocks of at least 64 KiB, but for the last.
 
-        There is one; it may be left at any point. Each block has the stall deadline.
+        There is one; it may be left at any point. The origin may pause for the stall time, and
+        has to keep to the least rate.
 
         Raises:
             OriginError: ORIGIN_STALLED, ORIGIN_LENGTH or ORIGIN_BROKEN, while iterating.
@@ -53,12 +55,14 @@ class Blocks:
         answer: whose content.
         toll: what is paid for it; the origin is not to blame for the time that takes.
         stall_timeout: seconds the origin may pause.
+        pace: how fast it has to be.
     """
 
-    def __init__(self, answer: OriginAnswer, toll: Toll, stall_timeout: float) -> None:
+    def __init__(self, answer: OriginAnswer, toll: Toll, stall_timeout: float, pace: Pace) -> None:
         self._answer = answer
         self._toll = toll
         self._stall_timeout = stall_timeout
+        self._pace = pace
 
     def __aiter__(self) -> Self:
         return self
@@ -86,8 +90,12 @@ class Blocks:
         return bytes(gathered)
 
     async def _arrival(self, scope: trio.CancelScope) -> bytes:
-        scope.deadline = trio.current_time() + self._stall_timeout
+        begun = trio.current_time()
+        scope.deadline = begun + self._stall_timeout
         block = await self._answer.receive()
+        slow = self._pace.too_slow(len(block), trio.current_time() - begun)
+        if slow and block:  # rather than the end, which may come slowly
+            raise OriginError(Reason.ORIGIN_STALLED, f"{self._answer.so_far}, {slow}")
         if not self._toll.is_free:
             scope.deadline = math.inf
             await self._toll.pay(len(block))

@@ -5,8 +5,8 @@ very address that was judged. So a redirect cannot leave the policy, and neither
 resolves differently the second time it is asked for.
 
 Through a proxy it is the proxy that resolves and connects. What can be judged from here still is:
-addresses in the URL, and names as far as they resolve here; but what a name is to the proxy, only
-the proxy can judge.
+addresses in the URL, and names that resolve here. Only of a name that a name server here denies is
+the proxy left to judge: one that merely got no answer might resolve to anything the next moment.
 """
 
 import errno
@@ -15,7 +15,7 @@ import socket
 import ssl
 from contextlib import ExitStack
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import trio
 
@@ -29,6 +29,7 @@ from supernode.origin.request import OriginRequest
 from supernode.origin.url import host_of, port_of
 
 SHOWN_OBJECTIONS = 3
+_NO_SUCH_NAME = (socket.EAI_NONAME, socket.EAI_NODATA)
 
 
 class Dialler:
@@ -90,8 +91,10 @@ class Dialler:
             raise _forbidden(host, objection)
         try:
             endpoints = await _resolve(host, port_of(request.url), deadline)
-        except OriginError:
-            return  # a name that only the proxy knows
+        except OriginError as error:
+            if _is_unknown(error):
+                return  # a name that only the proxy knows
+            raise
         for endpoint in endpoints:
             self._permitted(host, [endpoint])  # all of them: we cannot say which one to take
 
@@ -117,23 +120,18 @@ class Dialler:
 
 class _Endpoint(NamedTuple):
     family: int
-    address: tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+    address: tuple[Any, ...]
+    port: int
 
     @property
     def ip(self) -> IPAddress:
         return ip_address(self.address[0])
 
-    @property
-    def port(self) -> int:
-        port = self.address[1]
-        assert isinstance(port, int)
-        return port
-
     async def connect(self) -> trio.SocketStream:
         connection = trio.socket.socket(self.family, socket.SOCK_STREAM)
         with ExitStack() as undo:
             undo.callback(connection.close)
-            await connection.connect(self.address)
+            await connection.connect((self.address[0], self.port, *self.address[2:]))
             undo.pop_all()
         return trio.SocketStream(connection)
 
@@ -147,14 +145,21 @@ async def _resolve(host: str, port: int, deadline: float) -> list[_Endpoint]:
     """Return where ``host`` is. Raises OriginError: ORIGIN_DNS."""
     try:
         with trio.fail_at(deadline):
-            found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            # Without the port: look-ups of one name are one look-up.
+            found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except trio.TooSlowError:
         raise OriginError(Reason.ORIGIN_DNS, f"{host}: no answer in time") from None
     except OSError as error:
         raise OriginError(Reason.ORIGIN_DNS, f"{host}: {error.strerror}") from error
     except UnicodeError as error:
         raise OriginError(Reason.ORIGIN_DNS, f"{host}: not a name") from error
-    return [_Endpoint(family, address) for family, _, _, _, address in found]
+    return [_Endpoint(family, address, port) for family, _, _, _, address in found]
+
+
+def _is_unknown(error: OriginError) -> bool:
+    """Tell whether a name server has said that there is no such name, or that it has no address."""
+    cause = error.__cause__
+    return isinstance(cause, socket.gaierror) and cause.errno in _NO_SUCH_NAME
 
 
 async def _dial(endpoints: list[_Endpoint], host: str, deadline: float) -> trio.SocketStream:

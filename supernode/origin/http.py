@@ -19,10 +19,13 @@ from supernode.origin.connection import OriginConnection
 from supernode.origin.dialler import Dialler
 from supernode.origin.errors import OriginError
 from supernode.origin.limits import OriginLimits, Toll
+from supernode.origin.pace import LEAST_RATE, WINDOW_SECONDS, Pace
 from supernode.origin.policy import OriginPolicy
 from supernode.origin.proxy import Proxy
 from supernode.origin.request import OriginRequest, compose
+from supernode.origin.resolver import bound_look_ups
 from supernode.origin.trust import USUAL, TlsContexts, Trust
+from supernode.origin.verdict import judge
 
 __all__ = ["MAX_REDIRECTS", "OriginBody", "OriginClient"]
 
@@ -40,6 +43,9 @@ class OriginClient:
         head_timeout: seconds from a request to the head of its final answer: connecting and
             redirects included, waiting for a connection to be free not.
         stall_timeout: seconds the content may pause, but for our own limits.
+        floor: bytes/s of content that an origin has to send, on average over each window; our own
+            limits and whoever takes the content may hold it up.
+        floor_window: seconds; at least two pauses of ``stall_timeout`` fit in.
         max_connections: in all.
         max_connections_per_origin: to one host and port.
         rate: bytes/s of content in all; None: no limit.
@@ -59,8 +65,10 @@ class OriginClient:
         connect_timeout: float = 3.0,
         head_timeout: float = 10.0,
         stall_timeout: float = 30.0,
-        max_connections: int = 64,
-        max_connections_per_origin: int = 64,
+        floor: float = LEAST_RATE,
+        floor_window: float = WINDOW_SECONDS,
+        max_connections: int = 16,
+        max_connections_per_origin: int = 8,
         rate: float | None = None,
         rate_per_origin: float | None = None,
         proxy: str | None = None,
@@ -68,6 +76,7 @@ class OriginClient:
     ) -> None:
         self._head_timeout = head_timeout
         self._stall_timeout = stall_timeout
+        self._pace = floor, max(floor_window, 2 * stall_timeout)
         self._proxy = None if proxy is None else Proxy.parse(proxy)
         self._contexts = TlsContexts(ssl_context)
         self._dialler = Dialler(policy, self._proxy, self._contexts.usual, connect_timeout)
@@ -80,6 +89,7 @@ class OriginClient:
         self._open: set[OriginConnection] = set()
 
     async def __aenter__(self) -> Self:
+        bound_look_ups()
         return self
 
     async def __aexit__(
@@ -117,13 +127,13 @@ class OriginClient:
         context = await self._contexts.of(trust)
         async with AsyncExitStack() as held:
             request, answer, toll = await self._final_answer(request, context, held)
-            self._check(request, answer)
+            judge(answer, request, self._proxy)
             yield OriginBody(
                 status=answer.status,
                 length=answer.length,
                 etag=answer.headers.get("ETag", ""),
                 last_modified=answer.headers.get("Last-Modified", ""),
-                _blocks=Blocks(answer, toll, self._stall_timeout),
+                _blocks=Blocks(answer, toll, self._stall_timeout, Pace(*self._pace)),
             )
 
     async def _final_answer(
@@ -158,18 +168,3 @@ class OriginClient:
         hop.callback(self._open.remove, connection)
         hop.callback(connection.close)
         return await ask(connection, request, self._proxy, toll.read_size(READ_BYTES))
-
-    def _check(self, request: OriginRequest, answer: OriginAnswer) -> None:
-        """Raise OriginError unless the answer is the file."""
-        status, reason = answer.status, Reason.ORIGIN_STATUS
-        if status == 407 and self._proxy is not None:
-            raise OriginError(Reason.PROXY_REFUSED, f"{self._proxy} wants other credentials")
-        if status in (404, 410):
-            reason = Reason.ORIGIN_NOT_FOUND
-        elif status in (401, 403, 407):
-            reason = Reason.ORIGIN_AUTH
-        if status != 200 and not (status == 206 and request.wants_range):
-            raise OriginError(reason, f"{status} from {request.place}")
-        encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-        if encoding not in ("", "identity"):
-            raise OriginError(Reason.ORIGIN_ENCODING, f"{request.place}: {encoding[:64]}")

@@ -31,12 +31,13 @@ _FORBIDDEN = {
         "multicast": ("224.0.0.0/4", "ff00::/8"),
         "broadcast": ("255.255.255.255/32",),
         "a cloud's metadata service": (
-            "fd00:ec2::254/128",  # Amazon
+            "fd00:ec2::/32",  # Amazon, whose time and name servers are there as well
             "fd20:ce::254/128",  # Google
             "168.63.129.16/32",  # Azure
             "100.100.100.200/32",  # Alibaba
             "192.0.0.192/32",  # Oracle
             "fd00:c1::a9fe:a9fe/128",
+            "fd00:42::42/128",  # Scaleway
         ),
     }.items()
 }

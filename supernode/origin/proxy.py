@@ -44,8 +44,8 @@ class Proxy:
             url = checked_url(text)
         except ValueError as error:
             raise ValueError(f"expected a URL such as http://proxy:3128, but {error}") from None
-        if url.raw_path != b"/":
-            raise ValueError("expected a URL such as http://proxy:3128, without path")
+        if url.raw_path != b"/" or url.fragment:
+            raise ValueError("expected a URL such as http://proxy:3128, and nothing after the port")
         user = unquote_to_bytes(url.userinfo)
         authorization = b"Basic " + b64encode(user) if user else b""
         return cls(host_of(url), port_of(url), url.scheme == "https", authorization)

@@ -1,6 +1,5 @@
 """What an origin is asked: which URL, which headers, what of them survives a redirect. No I/O."""
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,8 +26,23 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-_CREDENTIAL = re.compile(r"auth|cookie|token|secret|credential|passw|api-?key|signature")
-"""What the names of headers have in common by which an origin is told who asks."""
+_FOR_ANYBODY = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "pragma",
+        "range",
+        "user-agent",
+    }
+)
+"""Headers that say what is asked for. Any other may say who asks, whatever its name."""
 _PLACE_CHARACTERS = 256
 
 
@@ -58,15 +72,15 @@ class OriginRequest:
         return f"[{host}]:{port_of(self.url)}" if ":" in host else f"{host}:{port_of(self.url)}"
 
     @property
-    def wants_range(self) -> bool:
-        """Whether a part of the file was asked for."""
-        return "Range" in self.headers
+    def range(self) -> str | None:
+        """Which part of the file was asked for, as it was written; None: all of it."""
+        return self.headers.get("Range")
 
     def redirected(self, location: str) -> "OriginRequest":
         """Return the request that follows a redirect to ``location``, relative or absolute.
 
-        Credentials stay behind unless it is the same service: scheme, host and port, or http's
-        port become https's. They do not come back on the way home.
+        Unless it is the same service (scheme, host and port, or http's port become https's), only
+        headers that are for anybody go along. The others do not come back on the way home.
 
         Raises:
             OriginError: URL_INVALID.
@@ -78,7 +92,7 @@ class OriginRequest:
             raise OriginError(Reason.URL_INVALID, problem) from None
         headers = self.headers.copy()
         if not _same_service(self.url, url):
-            for name in [name for name in headers if _CREDENTIAL.search(name.lower())]:
+            for name in [name for name in headers if name.lower() not in _FOR_ANYBODY]:
                 del headers[name]
         return replace(self, url=url, headers=headers)
 

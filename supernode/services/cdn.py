@@ -7,6 +7,7 @@ the origin.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,9 +17,17 @@ from typing import NamedTuple
 import structlog
 import trio
 
-from supernode.core.commands import CachePiece, FailFetch, FinishFetch, SizeTask, StartFetch
-from supernode.core.errors import NotFound, TaskConflict
+from supernode.core.commands import (
+    CachePiece,
+    FailFetch,
+    FinishFetch,
+    RemoveTask,
+    SizeTask,
+    StartFetch,
+)
+from supernode.core.errors import InvariantError, NotFound, TaskConflict
 from supernode.core.identity import TaskId, without_credentials
+from supernode.core.model import CdnStatus, Task, TaskSpec
 from supernode.core.pieces import content_size, digest_length, framed_length
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
@@ -26,13 +35,15 @@ from supernode.feed import REMOVED, TO_FETCH
 from supernode.origin.errors import OriginError
 from supernode.origin.http import OriginBody, OriginClient
 from supernode.origin.trust import Trust
+from supernode.origin.url import origin_key
 from supernode.storage.errors import Discarded, StoreError
 from supernode.storage.piece_files import PieceFile, PieceStore
 from supernode.storage.sidecars import Provenance
 from supernode.supervision import first_of
 
-CONCURRENT_FETCHES = 16
 LOOK_AGAIN_SECONDS = 60.0
+UNWANTED_SECONDS = 300.0
+"""How long a fetch goes on that no client and no preheat waits for."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -42,10 +53,14 @@ class Fetch(NamedTuple):
 
     Args:
         generation: tells it from other fetches for the same task ID.
+        spec: what is fetched.
+        origin: tells origins apart.
     """
 
     task: TaskId
     generation: int
+    spec: TaskSpec
+    origin: str
 
 
 class Cdn:
@@ -55,71 +70,114 @@ class Cdn:
         dispatch: the door to the tracker.
         store: where pieces go.
         origin: where they come from.
+        most_fetches: how many files are fetched at once; each takes up to four pieces of memory.
+        most_per_origin: how many of them from one origin, so that a slow one holds up no other.
     """
 
-    def __init__(self, dispatch: Dispatcher, store: PieceStore, origin: OriginClient) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatcher,
+        store: PieceStore,
+        origin: OriginClient,
+        *,
+        most_fetches: int = 16,
+        most_per_origin: int = 8,
+    ) -> None:
         self._dispatch = dispatch
         self._store = store
         self._origin = origin
-        self._hashers = trio.CapacityLimiter(CONCURRENT_FETCHES)
+        self._most_fetches = most_fetches
+        self._most_per_origin = most_per_origin
+        self._hashers = trio.CapacityLimiter(most_fetches)
         self._begun: set[Fetch] = set()
+        self._at_origin: Counter[str] = Counter()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Fetch whatever waits, until cancelled. On cancel a fetch leaves only unsealed bytes."""
         for fetch in list(self._begun):  # before a crash of this service
             await self._give_up(fetch, Reason.INTERNAL, "the fetch was interrupted")
         self._begun.clear()
-        slots = trio.Semaphore(CONCURRENT_FETCHES)
+        self._at_origin.clear()
+        slots = trio.Semaphore(self._most_fetches)
         async with trio.open_nursery() as fetches:
             task_status.started()
             while True:
                 await slots.acquire()
                 task = await self._next_task()
-                fetch = Fetch(task, self._dispatch(StartFetch(task=task)))
-                self._begun.add(fetch)
+                fetch = self._begin(task)
                 fetches.start_soon(self._run_fetch, fetch, slots, name=f"fetch {task}")
 
+    def _begin(self, task: TaskId) -> Fetch:
+        spec = self._dispatch.tracker.task(task).spec
+        origin = origin_key(spec.raw_url)
+        fetch = Fetch(task, self._dispatch(StartFetch(task=task)), spec, origin)
+        self._begun.add(fetch)
+        self._at_origin[origin] += 1
+        return fetch
+
     async def _next_task(self) -> TaskId:
-        while (task := self._dispatch.tracker.next_to_fetch()) is None:
+        while (task := self._dispatch.tracker.next_to_fetch(self._may_begin)) is None:
             again = trio.current_time() + LOOK_AGAIN_SECONDS
             await self._dispatch.feed.wait(TO_FETCH, again)
         return task
+
+    def _may_begin(self, task: Task) -> bool:
+        return self._at_origin[origin_key(task.spec.raw_url)] < self._most_per_origin
 
     async def _run_fetch(self, fetch: Fetch, slots: trio.Semaphore) -> None:
         """Fetch one file, unless its task is removed meanwhile."""
         structlog.contextvars.bind_contextvars(task=fetch.task)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._end_when_removed, fetch, nursery.cancel_scope)
+                nursery.start_soon(self._end_when_unwanted, fetch, nursery.cancel_scope)
                 await self._fetch(fetch)
                 nursery.cancel_scope.cancel("done")
-            self._begun.discard(fetch)
+        except* InvariantError:
+            raise
+        except* Exception:
+            log.exception("a fetch crashed")
+            await self._give_up(fetch, Reason.INTERNAL, "the fetch crashed")
         finally:
             slots.release()
+            self._at_origin[fetch.origin] -= 1
+            self._dispatch.feed.wake(TO_FETCH)
+        self._begun.discard(fetch)
 
-    async def _end_when_removed(self, fetch: Fetch, scope: trio.CancelScope) -> None:
-        while self._is_wanted(fetch):
+    async def _end_when_unwanted(self, fetch: Fetch, scope: trio.CancelScope) -> None:
+        """End a fetch whose task was removed; remove a task that nobody has waited for so long."""
+        while self._is_current(fetch):
+            tracker = self._dispatch.tracker
+            task = tracker.task(fetch.task)
+            unused = self._dispatch.clock.now() - task.last_used
+            if unused >= UNWANTED_SECONDS and not tracker.has_takers(task):
+                self._dispatch(RemoveTask(task=task.id, reason=Reason.TASK_UNWANTED))
+                break
             await self._dispatch.feed.wait(REMOVED, trio.current_time() + LOOK_AGAIN_SECONDS)
         log.info("fetch ended: its task was removed")
         scope.cancel("the task was removed")
 
-    def _is_wanted(self, fetch: Fetch) -> bool:
+    def _is_current(self, fetch: Fetch) -> bool:
         try:
             return self._dispatch.tracker.task(fetch.task).generation == fetch.generation
         except NotFound:
             return False
+
+    def _is_running(self, fetch: Fetch) -> bool:
+        """Tell whether the fetch has neither ended nor been replaced."""
+        tracker = self._dispatch.tracker
+        return self._is_current(fetch) and tracker.task(fetch.task).status is CdnStatus.RUNNING
 
     async def _fetch(self, fetch: Fetch) -> None:
         """Fetch one file, whatever happens ending in SUCCESS or in a failure with its reason."""
         fetched = await self._attempt(fetch)
         if not isinstance(fetched, _Fetched):
             await self._give_up(fetch, *fetched)
-        elif self._is_wanted(fetch):
+        elif self._is_running(fetch):
             await self._finish(fetch, fetched)
 
     async def _attempt(self, fetch: Fetch) -> "_Fetched | tuple[Reason, str]":
         """Return the file, or why there is none."""
-        spec = self._dispatch.tracker.task(fetch.task).spec
+        spec = fetch.spec
         try:
             headers, trust = spec.headers.reveal(), Trust(spec.insecure, spec.root_cas)
             async with self._origin.open(spec.raw_url, headers, trust=trust) as body:
@@ -129,7 +187,7 @@ class Cdn:
             assert isinstance(first, OriginError | StoreError)
             failure = first.reason, first.detail
         except* Exception as errors:
-            if self._is_wanted(fetch):
+            if self._is_running(fetch):
                 log.exception("a fetch failed")
             failure = Reason.INTERNAL, type(first_of(errors)).__name__
         else:
@@ -142,6 +200,7 @@ class Cdn:
             SizeTask(task=fetch.task, generation=fetch.generation, length=body.length)
         )
         file = await self._store.create(fetch.task, piece_size)
+        await self._check_room(body.length)
         if body.length is not None:
             file.end_known(framed_length(body.length, piece_size))
         whole = _WholeFile()
@@ -154,6 +213,13 @@ class Cdn:
                 await trio.to_thread.run_sync(whole.add, piece, limiter=self._hashers)
         file.end_known(framed_length(whole.length, piece_size))
         return _Fetched(file, whole, body.etag, body.last_modified)
+
+    async def _check_room(self, length: int | None) -> None:
+        """Raise StoreError if the file can never fit, whatever is removed for it."""
+        total = (await self._store.disk_use()).total
+        if length is not None and length > total:
+            detail = f"the file has {length} bytes, the whole disk {total}"
+            raise StoreError(Reason.DISK_FULL, detail)
 
     async def _finish(self, fetch: Fetch, fetched: "_Fetched") -> None:
         """Have the whole judged by its digest."""
@@ -201,8 +267,6 @@ class Cdn:
         file = fetched.file
         task = self._dispatch.tracker.task(file.task)
         assert task.length is not None
-        if task.spec.insecure or task.spec.root_cas:
-            return  # the notes do not say whose trust this file rests on
         try:
             await file.complete(
                 Provenance(
@@ -227,7 +291,7 @@ class Cdn:
     async def _give_up(self, fetch: Fetch, reason: Reason, detail: str) -> None:
         """Let the task have failed, if it is still the one."""
         file = self._store.find(fetch.task)
-        if file is not None and self._is_wanted(fetch):
+        if file is not None and self._is_running(fetch):
             await self._discard(file)
         with suppress(NotFound, TaskConflict):
             self._dispatch(

@@ -19,9 +19,10 @@ class Expiry:
         self._dispatch = dispatch
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Expire leases once a tick, until cancelled."""
+        """Let go of what is over once a tick, until cancelled."""
         task_status.started()
         while True:
-            self._dispatch(Expire())
+            while self._dispatch(Expire()):
+                await trio.lowlevel.checkpoint()
             self._dispatch.feed.nudge()
             await trio.sleep(TICK_SECONDS)

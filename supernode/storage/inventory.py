@@ -33,7 +33,7 @@ class Inventory:
     Attributes:
         cached: complete files.
         removed: leftovers, and why they were of no use.
-        strange: paths, below the directory, of what is not ours or cannot be removed.
+        strange: paths, below the directory, of what is not ours, or cannot be read or removed.
     """
 
     cached: list[CachedFile] = field(default_factory=list)
@@ -75,8 +75,12 @@ def _take_shard(shard: Path, known: Container[TaskId], inventory: Inventory) -> 
         try:
             inventory.cached.append(_cached_file(task, shard / task, suffixes))
             suffixes &= {suffix + sidecars.UNFINISHED for suffix in (sidecars.META, sidecars.MD5)}
-        except (Damaged, OSError) as problem:
-            inventory.removed[task] = _text(problem)
+        except OSError as problem:
+            # It may be whole, and another time it can be read.
+            inventory.strange.append(f"{shard.name}/{task}: {problem.strerror}")
+            continue
+        except Damaged as problem:
+            inventory.removed[task] = problem.detail
         for suffix in sorted(suffixes, reverse=True):  # the sidecars first
             _remove(shard / (task + suffix), inventory)
     with suppress(OSError):
@@ -87,7 +91,10 @@ def _cached_file(task: TaskId, path: Path, suffixes: set[str]) -> CachedFile:
     """Raise Damaged or OSError if this is no complete file."""
     if not {"", sidecars.META, sidecars.MD5} <= suffixes:
         raise Damaged("the file is not complete")
-    said = sidecars.parse(task, *sidecars.read(path))
+    try:
+        said = sidecars.parse(task, *sidecars.read(path))
+    except FileNotFoundError:
+        raise Damaged("the file is not complete") from None
     stored = path.stat(follow_symlinks=False)
     if not stat.S_ISREG(stored.st_mode) or stored.st_size != said.framed_length:
         raise Damaged(f"the file has {stored.st_size} bytes, not {said.framed_length}")
@@ -115,9 +122,3 @@ def _remove(path: Path, inventory: Inventory) -> None:
         path.unlink(missing_ok=True)
     except OSError:
         inventory.strange.append(f"{path.parent.name}/{path.name}")
-
-
-def _text(problem: Damaged | OSError) -> str:
-    if isinstance(problem, OSError):
-        return problem.strerror or type(problem).__name__
-    return problem.detail

@@ -32,6 +32,9 @@ from supernode.storage.inventory import CachedFile, Inventory
 from supernode.storage.sidecars import Provenance, Sidecars, md5_text, meta_json
 from supernode.storage.writing import Chunk
 
+_AHEAD = 1 << 30
+"""How many bytes of a file room is made for ahead: more than come before it is looked again, and
+not what an origin merely says will come."""
 _READERS = 16
 _WRITERS = 4
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -292,7 +295,7 @@ class PieceStore:
             total=total,
             free=free,
             cached=sum(file.stored for file in self._files.values()),
-            expected=sum(file.expected for file in self._files.values()),
+            expected=sum(min(file.expected, _AHEAD) for file in self._files.values()),
         )
 
     async def take_inventory(self) -> Inventory:
@@ -331,9 +334,9 @@ class PieceStore:
             StoreError: the disk did not allow it.
         """
         async with self._disk.names:
-            await self._forget(task)
             path = self._path(task)
-            with disk_errors("creating a piece file"):
+            with trio.CancelScope(shield=True), disk_errors("creating a piece file"):
+                await self._forget(task)
                 await trio.to_thread.run_sync(_create, path, limiter=self._disk.writers)
             file = PieceFile(task, piece_size, path, self._disk)
             self._files[task] = file

@@ -68,6 +68,8 @@ def test_the_flags_of_version_1_are_understood(tmp_path: Path) -> None:
         ("[http]\nport =\n", [], "{file}:2:7: Invalid value"),
         ("[http]\nprot = 1\n", [], "{file}:2: [http] prot: no such setting; did you mean port?"),
         ("", ["--deny-origin", "10.0.0.0/99"], "--deny-origin: '10.0.0.0/99' is not a network"),
+        ("[http]\nport = " + "9" * 5000, [], "{file}:2: this is a number too long"),
+        ("", ["--host", "203.0.113.7"], "--host: 203.0.113.7: Cannot assign requested address"),
         ("", ["--tls-cert", "/nonexistent"], "--tls-cert: tls_cert and tls_key need each other"),
         ("[disk]\nlow = '99%'\n", [], "{file}:2: [disk] low: low = 99% and high = 90%: low must"),
     ],

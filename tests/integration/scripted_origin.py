@@ -3,7 +3,7 @@
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_network
 from typing import Any, NamedTuple
@@ -83,10 +83,13 @@ class ScriptedOrigin:
 
 
 class Names(trio.abc.HostnameResolver):
-    """Resolves names as the test says: one answer after another, the last one for ever."""
+    """Resolves names as the test says: one answer after another, the last one for ever.
 
-    def __init__(self, **names: list[list[str]]) -> None:
-        self._names = {name.replace("_", "."): answers for name, answers in names.items()}
+    No addresses are no answer; an error is one.
+    """
+
+    def __init__(self, **names: Sequence[list[str] | OSError]) -> None:
+        self._names = {name.replace("_", "."): list(answers) for name, answers in names.items()}
         self.asked: list[str] = []
 
     async def getaddrinfo(
@@ -105,6 +108,8 @@ class Names(trio.abc.HostnameResolver):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         answers = self._names[name]
         addresses = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(addresses, OSError):
+            raise addresses
         if not addresses:
             await trio.sleep_forever()
         kinds = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses]
@@ -119,7 +124,7 @@ class Names(trio.abc.HostnameResolver):
         raise NotImplementedError
 
 
-def names(**table: list[list[str]]) -> Names:
+def names(**table: Sequence[list[str] | OSError]) -> Names:
     resolver = Names(**table)
     trio.socket.set_custom_hostname_resolver(resolver)
     return resolver

@@ -16,8 +16,15 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
-from supernode.core.commands import PauseTask, Pull, Pulled, RegisterTask, RemoveTask
-from supernode.core.errors import TaskEnded
+from supernode.core.commands import (
+    PauseTask,
+    Pull,
+    Pulled,
+    PullStatus,
+    RegisterTask,
+    RemoveTask,
+)
+from supernode.core.errors import NotFound, TaskEnded
 from supernode.core.identity import ClientId, TaskId, task_url
 from supernode.core.model import CdnStatus, Secrets, Task, TaskSpec
 from supernode.core.pieces import (
@@ -31,7 +38,7 @@ from supernode.core.pieces import (
 from supernode.core.reasons import Reason
 from supernode.origin.errors import OriginError
 from supernode.origin.trust import USUAL, Trust
-from supernode.services.cdn import CONCURRENT_FETCHES, Cdn, _WholeFile
+from supernode.services.cdn import Cdn, _WholeFile
 from supernode.storage.errors import StoreError
 from supernode.storage.piece_files import PieceFile, PieceStore
 from tests.inprocess import InProcess
@@ -40,6 +47,8 @@ SIZE = 4 * MIB
 FULL = content_size(SIZE)
 URL = "http://origin/file"
 CHUNK = 256 * 1024
+MOST_FETCHES = 6
+MOST_PER_ORIGIN = 4
 
 Step = bytes | Exception | trio.Event
 """What comes next: content, an error, or nothing until the event is set."""
@@ -135,7 +144,13 @@ class World:
         self.store = PieceStore(state / "repo")
         self.origin = Origin()
         origin: Any = self.origin
-        self.cdn = Cdn(self.node.dispatch, self.store, origin)
+        self.cdn = Cdn(
+            self.node.dispatch,
+            self.store,
+            origin,
+            most_fetches=MOST_FETCHES,
+            most_per_origin=MOST_PER_ORIGIN,
+        )
 
     def ask(self, url: str = URL, client: str = "c", **spec: Any) -> TaskId:  # noqa: ANN401
         """Let a client ask for a file."""
@@ -220,15 +235,9 @@ async def test_the_origin_is_asked_for_the_raw_url_with_the_clients_headers(worl
     assert world.origin.asked == [(URL, headers)]
 
 
-async def test_a_task_says_whom_to_trust_and_leaves_no_notes_without_saying_so(
-    world: World,
-) -> None:
-    task = await world.fetched(whole(b"hello"), insecure=True, root_cas=("PEM",))
+async def test_the_origin_is_trusted_as_the_task_says(world: World) -> None:
+    await world.fetched(whole(b"hello"), insecure=True, root_cas=("PEM",))
     assert world.origin.trust == Trust(insecure=True, root_cas=("PEM",))
-    assert world.on_disk(task.id) == framed(b"hello")[0]
-    file = world.store.find(task.id)
-    assert file is not None
-    assert not list(file.path.parent.glob("*.meta"))
 
 
 @pytest.mark.parametrize(
@@ -275,20 +284,38 @@ async def test_the_origin_is_asked_once_however_many_ask_us(world: World) -> Non
 
 async def test_so_many_files_at_a_time_in_the_order_they_were_asked_for(world: World) -> None:
     gate = trio.Event()
-    urls = [f"http://origin/{n}" for n in range(CONCURRENT_FETCHES + 3)]
+    urls = [f"http://origin-{n}/" for n in range(MOST_FETCHES + 3)]
     world.origin.files = {url: File([gate, url.encode()]) for url in urls}
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             tasks = [world.ask(url) for url in urls]
             await nursery.start(world.cdn.run)
             await wait_all_tasks_blocked()
-            assert [url for url, _ in world.origin.asked] == urls[:CONCURRENT_FETCHES]
+            assert [url for url, _ in world.origin.asked] == urls[:MOST_FETCHES]
             assert world.task(tasks[-1]).status is CdnStatus.WAITING
             gate.set()
             for task in tasks:
                 assert (await world.end_of(task)).status is CdnStatus.SUCCESS
             nursery.cancel_scope.cancel()
     assert [url for url, _ in world.origin.asked] == urls
+
+
+async def test_a_slow_origin_holds_up_no_other(world: World) -> None:
+    gate = trio.Event()
+    slow = [f"http://slow/{n}" for n in range(MOST_PER_ORIGIN + 3)]
+    world.origin.files = {url: File([gate, b"x"]) for url in slow}
+    world.origin.files["http://Other:80/"] = whole(b"hello")
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            tasks = [world.ask(url) for url in slow]
+            other = world.ask("http://Other:80/")
+            await nursery.start(world.cdn.run)
+            assert (await world.end_of(other)).status is CdnStatus.SUCCESS
+            assert len(world.origin.asked) == MOST_PER_ORIGIN + 1
+            gate.set()
+            for task in tasks:
+                assert (await world.end_of(task)).status is CdnStatus.SUCCESS
+            nursery.cancel_scope.cancel()
 
 
 # while it comes
@@ -532,6 +559,63 @@ async def test_a_restart_fails_what_was_interrupted_and_fetches_what_waits(world
     assert world.on_disk(again.id) == framed(b"hello")[0]
 
 
+async def test_a_restart_leaves_alone_what_was_finished(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it was interrupted right after that, while the sidecars were being written."""
+
+    async def stuck(*_: object) -> None:
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(PieceFile, "complete", stuck)
+    world.origin.files[URL] = whole(b"hello")
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.cdn.run)
+            task = (await world.end_of(world.ask())).id
+            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.cdn.run)
+            nursery.cancel_scope.cancel()
+    assert world.task(task).status is CdnStatus.SUCCESS
+    assert world.on_disk(task) == framed(b"hello")[0]
+
+
+async def test_a_task_may_be_removed_in_the_moment_its_fetch_begins(world: World) -> None:
+    world.origin.files = {"http://o/gone": whole(b"x"), URL: whole(b"hello")}
+    with capture_logs() as logs, trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.cdn.run)
+            for _ in range(20):
+                gone = world.ask("http://o/gone")
+                while world.task(gone).status is CdnStatus.WAITING:
+                    await trio.lowlevel.checkpoint()
+                world.node.dispatch(RemoveTask(task=gone, reason=Reason.TASK_DELETED))
+            assert (await world.end_of(world.ask())).status is CdnStatus.SUCCESS
+            nursery.cancel_scope.cancel()
+    assert not [entry for entry in logs if entry.get("exc_info")]
+
+
+async def test_a_fetch_that_crashes_after_the_file_came_takes_nobody_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(PieceFile, "complete", crash)
+    with capture_logs() as logs:
+        task = await world.fetched(whole(b"hello"))
+    assert task.status is CdnStatus.SUCCESS
+    assert world.on_disk(task.id) == framed(b"hello")[0]
+    assert any(entry.get("exc_info") for entry in logs)
+
+
+async def test_a_file_that_no_disk_can_hold_fails_at_once(world: World) -> None:
+    task = await world.fetched(File([b"x", trio.Event()], 1 << 60))
+    assert (task.status, task.reason) == (CdnStatus.FAILED, Reason.DISK_FULL)
+    assert "the whole disk" in task.detail
+
+
 async def test_a_restart_serves_nothing_of_what_was_interrupted(world: World) -> None:
     world.origin.files[URL] = File([bytes(FULL), trio.Event()], 2 * FULL)
     with trio.fail_after(20):
@@ -563,6 +647,26 @@ async def test_a_removed_task_is_fetched_no_longer_and_may_be_asked_for_at_once(
             await endless.left.wait()
             nursery.cancel_scope.cancel()
     assert world.on_disk(task) == framed(b"hello")[0]
+
+
+async def test_a_fetch_that_nobody_waits_for_ends_after_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supernode.services.cdn.LOOK_AGAIN_SECONDS", 0.01)
+    endless = world.origin.files[URL] = File([b"x", trio.Event()])
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.cdn.run)
+            task = world.ask()
+            finished = Pull(task=task, client=ClientId("c"), status=PullStatus.FINISHED)
+            await world.until(task, lambda task: task.piece_size is not None)
+            world.node.dispatch(finished)
+            monkeypatch.setattr("supernode.services.cdn.UNWANTED_SECONDS", 0.05)
+            await endless.left.wait()
+            nursery.cancel_scope.cancel()
+    with pytest.raises(NotFound) as gone:
+        world.task(task)
+    assert gone.value.reason is Reason.TASK_UNWANTED
 
 
 async def test_a_paused_task_is_fetched_when_it_is_resumed(world: World) -> None:

@@ -11,7 +11,7 @@ import trio
 
 from supernode.core.pieces import piece_range
 from supernode.dfget import control
-from supernode.dfget.authorities import MOST_TEXTS, TEXT_BYTES
+from supernode.dfget.authorities import MOST_BYTES, MOST_CERTIFICATES
 from supernode.dfget.content import ContentFile
 from supernode.dfget.http import HttpClient, StatusError
 from supernode.dfget.options import Node, Order
@@ -22,7 +22,10 @@ from supernode.dfget.uploader import UploaderSettings, run_uploader
 from tests.integration.http_stub import StubRequest, http_stub
 
 SIZE = 4096
-ROOT_CAS = tuple(f"{number:02}{'A' * 62}\n" * (TEXT_BYTES // 65) for number in range(MOST_TEXTS))
+ROOT_CAS = tuple(
+    f"{number:02}{'A' * 62}\n" * (MOST_BYTES // MOST_CERTIFICATES // 65)
+    for number in range(MOST_CERTIFICATES)
+)
 """The most there can be."""
 
 

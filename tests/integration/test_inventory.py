@@ -206,8 +206,12 @@ async def test_sidecars_that_cannot_be_read(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(sidecars, "read", refuses)
-    assert take(tmp_path / "download", ()).removed == {TASK: "Permission denied"}
-    assert names_below(tmp_path) == ["download"]
+    before = names_below(tmp_path)
+    found = take(tmp_path / "download", ())
+    assert found.strange == [f"abc/{TASK}: Permission denied"]
+    assert not found.cached
+    assert not found.removed
+    assert names_below(tmp_path) == before, "another time it can be read"
 
 
 async def test_what_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,14 @@ def failed(reason: Reason, origin: bytes | Script) -> Fault:
     return Fault(CdnStatus.FAILED, reason, origin, {})
 
 
+async def trickle(stream: trio.abc.Stream) -> None:
+    """Send a byte at a time, too soon to have paused."""
+    await stream.send_all(answer(200, Content_Length=ANNOUNCED))
+    for byte in CONTENT:
+        await stream.send_all(bytes([byte]))
+        await trio.sleep(0.01)
+
+
 ANNOUNCED = str(len(CONTENT))
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ANSWERS = {
@@ -98,10 +106,17 @@ ANSWERS = {
         send_and_wait(answer(200, CONTENT[:999], Content_Length=ANNOUNCED)),
         **SHORT,
     ),
+    "trickle": source_error(Reason.ORIGIN_STALLED, trickle, stall_timeout=0.2, floor_window=0.4),
     "hang-up": source_error(Reason.ORIGIN_BROKEN, send()),
     "no HTTP": source_error(Reason.ORIGIN_BROKEN, send(b"SSH-2.0-OpenSSH_9.2\r\n")),
     "endless head": source_error(
         Reason.ORIGIN_BROKEN, send(b"HTTP/1.1 200 OK\r\nX: " + CONTENT * 9)
+    ),
+    "endless preliminaries": source_error(
+        Reason.ORIGIN_BROKEN, send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 99)
+    ),
+    "more framing than content": source_error(
+        Reason.ORIGIN_BROKEN, send(CHUNKED, b"1\r\nx\r\n" * 200_000)
     ),
     "reset": source_error(
         Reason.ORIGIN_BROKEN, send_and_reset(answer(200, CONTENT[:999], Content_Length=ANNOUNCED))
@@ -114,6 +129,7 @@ ANSWERS = {
     "long": source_error(
         Reason.ORIGIN_LENGTH, send(answer(200, CONTENT + b"x", Content_Length=ANNOUNCED))
     ),
+    "beyond count": source_error(Reason.ORIGIN_LENGTH, answer(200, Content_Length="9" * 19)),
     "gzip": source_error(Reason.ORIGIN_ENCODING, answer(200, CONTENT, Content_Encoding="gzip")),
     "redirect loop": source_error(Reason.ORIGIN_REDIRECTS, redirect("/f")),
     "redirect nowhere": source_error(Reason.ORIGIN_STATUS, answer(302)),
@@ -206,10 +222,15 @@ async def healthy(nursery: trio.Nursery, port: int, tls: ssl.SSLContext | None =
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """A port of 127.0.0.1 on which nobody listens, and nobody will."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
+    """A port of 127.0.0.1 on which nobody listens, and nobody will; it is free on 127.0.0.2."""
+    while True:
+        with socket.socket() as bound, socket.socket() as other:
+            bound.bind(("127.0.0.1", 0))
+            port = bound.getsockname()[1]
+            if other.connect_ex(("127.0.0.2", port)) == 0:
+                continue
+            yield port
+            return
 
 
 @pytest.mark.parametrize("name", ANSWERS)

@@ -1,5 +1,6 @@
 """The origin client through a real proxy: what goes to whom, and who is judged."""
 
+import socket
 import ssl
 from functools import partial
 from typing import Any
@@ -244,6 +245,26 @@ async def test_the_policy_judges_what_it_can(origin: ScriptedOrigin, proxy: Scri
     assert "outside.test" in resolver.asked
 
 
+@pytest.mark.parametrize("error", [socket.EAI_NONAME, socket.EAI_NODATA])
+async def test_a_name_that_no_name_server_knows_is_the_proxys_to_judge(
+    proxy: ScriptedProxy, error: int
+) -> None:
+    names(origin_test=[socket.gaierror(error, "no such name")])
+    async with OriginClient(OriginPolicy(), proxy=f"http://127.0.0.1:{proxy.port}") as client:
+        assert await fetch(client, "http://origin.test/f") == b"x"
+
+
+@pytest.mark.parametrize("error", [socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_MEMORY, None])
+async def test_a_name_that_gets_no_answer_now_may_get_one_on_the_way(
+    proxy: ScriptedProxy, error: int | None
+) -> None:
+    names(origin_test=[[] if error is None else socket.gaierror(error, "not now")])
+    url = f"http://127.0.0.1:{proxy.port}"
+    async with OriginClient(OriginPolicy(), proxy=url, connect_timeout=0.05) as client:
+        assert (await failure(client, "http://origin.test/f")).reason is Reason.ORIGIN_DNS
+    assert proxy.asked == []
+
+
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"])
 async def test_the_environments_proxies_are_ignored(
     origin: ScriptedOrigin, proxy: ScriptedProxy, monkeypatch: pytest.MonkeyPatch, name: str
@@ -281,6 +302,8 @@ async def test_the_proxys_address_is_not_judged(proxy: ScriptedProxy) -> None:
         "http://proxy?x",
         "http://",
         "http://p:0",
+        "http://p:3128#x",
+        "http://p:3128/#x",
     ],
 )
 async def test_what_is_no_proxy(text: str) -> None:

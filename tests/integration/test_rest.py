@@ -154,7 +154,7 @@ async def test_a_wrong_method_is_405_and_says_which_are_right(
     for method in {"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"} - allowed:
         answer = await call(method, path)
         refusal(answer, 405)
-        assert {name.strip() for name in answer.headers["Allow"].split(",")} - {"HEAD"} == allowed
+        assert {name.strip() for name in answer.headers["Allow"].split(",")} == allowed
 
 
 # bodies of any kind
@@ -206,11 +206,31 @@ async def test_nonsense_is_a_bad_request(
 
 
 async def test_text_of_any_script_does_no_harm(autojump_clock: MockClock, call: Caller) -> None:
-    dragon = "\N{DRAGON}\0\n\N{RIGHT-TO-LEFT OVERRIDE}"
+    dragon = "\N{DRAGON} \N{RIGHT-TO-LEFT OVERRIDE}"
     task = await call.task(identifier=dragon, callSystem=dragon, filter=[dragon])
     seen = (await call("GET", f"/tasks/{task}")).json()
     assert seen["identifier"] == seen["callSystem"] == dragon
     refusal(await call("GET", f"/tasks/{dragon!r}/pieces?clientID=c1"), 404)
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "field"),
+    [
+        ("/peers", {"version": "\x1b[31m"}, "version"),
+        ("/tasks", {"identifier": "a\nb"}, "identifier"),
+        ("/tasks", {"callSystem": "\x9b2J"}, "callSystem"),
+        ("/tasks", {"filter": ["a", "\x07"]}, "filter[1]"),
+        ("/preheats", {"identifier": "\0"}, "identifier"),
+        ("/preheats", {"callSystem": "\x7f"}, "callSystem"),
+        ("/preheats", {"filter": "a&\x1b"}, "filter"),
+    ],
+)
+async def test_what_a_terminal_would_obey_is_refused(
+    autojump_clock: MockClock, call: Caller, path: str, change: dict[str, object], field: str
+) -> None:
+    good = PEER | {"rawURL": URL, "cID": "c1", "type": "file", "url": URL}
+    refusal(await call("POST", path, good | change), 400, f"{field}: must not hold control")
+    assert call.node.feed.seq == 0
 
 
 async def test_a_body_that_is_too_large(autojump_clock: MockClock, call: Caller) -> None:
@@ -313,7 +333,7 @@ async def test_an_answer_says_which_event_it_is_true_at(
     assert answer.headers["Supernode-Seq"] == str(call.node.feed.seq)
     assert call.node.feed.seq > before, "with the events of the answer itself"
     refused = await call("GET", f"/tasks/{UNKNOWN}")
-    assert "Supernode-Seq" not in refused.headers
+    assert refused.headers["Supernode-Seq"] == str(call.node.feed.seq)
 
 
 async def test_an_answer_that_was_waited_for_is_true_at_its_end(

@@ -44,6 +44,8 @@ async def test_a_peers_keys_in_any_case_and_any_content_type(
         ({"IP": ""}, "IP"),
         ({"IP": "bad"}, "IP"),
         ({"IP": 7}, "IP"),
+        ({"IP": "0.0.0.0"}, "IP"),
+        ({"IP": "ff02::1"}, "IP"),
         ({"hostName": ""}, "hostName"),
         ({"hostName": "bad host!"}, "hostName"),
         ({"port": None}, "port"),
@@ -52,6 +54,7 @@ async def test_a_peers_keys_in_any_case_and_any_content_type(
         ({"port": "15001"}, "port"),
         ({"port": 10**30}, "port"),
         ({"version": []}, "version"),
+        ({"version": "v" * 129}, "version"),
     ],
 )
 async def test_a_peer_that_cannot_be(

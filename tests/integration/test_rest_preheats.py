@@ -8,11 +8,12 @@ import trio
 from trio.testing import MockClock
 
 from supernode.api.app import create_app
+from supernode.api.call_systems import CallSystems
 from supernode.api.rest import Rest
 from supernode.api.routes import routes
-from supernode.core.commands import EndPreheat, StartPreheat
+from supernode.core.commands import CreatePreheat, EndPreheat, StartPreheat
 from supernode.core.identity import PreheatId
-from supernode.core.model import Limits
+from supernode.core.model import Limits, TaskSpec
 from supernode.core.reasons import Reason
 from tests.inprocess import SEED, InProcess
 from tests.integration.rest_caller import UNKNOWN, URL, Caller, refusal
@@ -91,11 +92,30 @@ async def test_harbors_other_keys_do_no_harm(autojump_clock: MockClock, call: Ca
     await preheat(call, image="library/app", tag="v1", digest="sha256:abc", headers=None)
 
 
-async def test_preheats_in_the_order_they_were_asked_for(
+async def test_preheats_by_the_page_the_newest_first(
     autojump_clock: MockClock, call: Caller
 ) -> None:
-    jobs = [await preheat(call, url=f"http://origin/{n}") for n in range(5)]
-    assert [seen["ID"] for seen in await call.look("/preheats")] == jobs
+    jobs = [await preheat(call, url=f"http://origin/{n}") for n in range(5)][::-1]
+
+    async def listed(query: str) -> list[str]:
+        return [seen["ID"] for seen in await call.look(f"/preheats{query}")]
+
+    assert await listed("") == jobs
+    assert await listed("?pageSize=2") == jobs[:2]
+    assert await listed("?pageSize=2&pageNum=2") == jobs[4:]
+    assert await listed("?pageNum=1") == []
+    for query in ("pageSize=0", "pageSize=1001", "pageNum=-1"):
+        refusal(await call("GET", f"/preheats?{query}"), 400, query.partition("=")[0])
+
+
+async def test_a_page_without_a_size_is_no_longer_than_one_may_be(
+    autojump_clock: MockClock,
+) -> None:
+    call = Caller(InProcess(Limits(most_preheats=1001)))
+    specs = (TaskSpec(raw_url=URL, task_url=URL, identifier=f"{n}") for n in range(1001))
+    oldest, *_ = [call.node.dispatch(CreatePreheat(spec=spec)) for spec in specs]
+    assert len(await call.look("/preheats")) == 1000
+    assert [seen["ID"] for seen in await call.look("/preheats?pageNum=1")] == [oldest]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +136,8 @@ async def test_preheats_in_the_order_they_were_asked_for(
         ({"url": ["x"]}, "url"),
         ({"filter": ["a"]}, "filter"),
         ({"identifier": 7}, "identifier"),
-        ({"headers": {"A": 7}}, "headers"),
+        ({"headers": {"A": 7}}, "headers.A"),
+        ({"callSystem": ""}, "callSystem"),
         ({"headers": {"A\n": "x"}}, "headers"),
         ({"headers": []}, "headers"),
     ],
@@ -142,9 +163,37 @@ async def test_a_preheat_of_what_must_not_be_fetched(
     await preheat(call)
 
 
+@pytest.mark.parametrize(
+    ("lists", "name", "permitted"),
+    [
+        ({"allow": ["ci"]}, "ci", True),
+        ({"allow": ["ci"]}, None, False),
+        ({"deny": ["ci"]}, "ci", False),
+        ({"deny": ["ci"]}, "other", True),
+    ],
+)
+async def test_who_may_ask_for_a_preheat(
+    autojump_clock: MockClock,
+    call: Caller,
+    lists: dict[str, list[str]],
+    name: str | None,
+    permitted: bool,
+) -> None:
+    node = call.node
+    rest = Rest(node.dispatch, SEED, call_systems=CallSystems(**lists))
+    node.app = create_app(routes(rest), node.responder)
+    if permitted:
+        job = await preheat(call, callSystem=name)
+        assert node.tracker.preheat(job).spec.call_system == name
+    else:
+        refusal(await call("POST", "/preheats", WISH | {"callSystem": name}), 403, "callSystem")
+        assert node.feed.seq == 0
+
+
 async def test_a_preheat_keeps_secrets(autojump_clock: MockClock, call: Caller) -> None:
     headers = {"Authorization": "Bearer s3cr3t"}
-    job = await preheat(call, url="http://user:s3cr3t@origin/file", headers=headers)
+    url = "http://user:s3cr3t@origin/file?token=s3cr3t"
+    job = await preheat(call, url=url, filter="token", headers=headers)
     for path in (f"/preheats/{job}", "/preheats"):
         answer = await call("GET", path)
         assert "s3cr3t" not in answer.text

@@ -169,7 +169,7 @@ async def test_a_task_that_waits(autojump_clock: MockClock, call: Caller) -> Non
     assert answer.json() == {
         "ID": task,
         "cdnStatus": "WAITING",
-        "rawURL": URL + "?a=1",
+        "rawURL": URL + "?a=***",
         "taskURL": URL,
         "callSystem": "ci",
         "identifier": "v1",
@@ -254,6 +254,29 @@ async def test_credentials_in_a_url_are_kept(autojump_clock: MockClock, call: Ca
     assert call.node.tracker.task(task).spec.raw_url == url, "the origin is asked with them"
 
 
+@pytest.mark.parametrize(
+    ("query", "names", "shown"),
+    [
+        ("?token=s3cr3t&v=1", ["token"], "?token=***&v=1"),
+        ("?v=1&token=s3cr3t#s3cr3t", ["token"], "?v=1&token=***"),
+        ("?token=s3cr3t&token=s3cr3t", ["token", "other"], "?token=***&token=***"),
+        ("?token&v=", ["token"], "?token&v="),
+        ("?v=1", ["token"], "?v=1"),
+        ("?v=1?token=2", ["token"], "?v=1?token=2"),
+        ("", ["token"], ""),
+        ("?token=known", [], "?token=known"),
+    ],
+)
+async def test_what_a_filter_names_is_not_shown(
+    autojump_clock: MockClock, call: Caller, query: str, names: list[str], shown: str
+) -> None:
+    task = await call.task(rawURL=URL + query, filter=names)
+    answer = await call("GET", f"/tasks/{task}")
+    assert answer.json()["rawURL"] == URL + shown
+    assert "s3cr3t" not in answer.text
+    assert call.node.tracker.task(task).spec.raw_url == URL + query
+
+
 async def test_an_md5_must_be_one(autojump_clock: MockClock, call: Caller) -> None:
     for wrong in ("beef", "x" * 32, " " * 32):
         refusal(await call("POST", "/tasks", {"rawURL": URL, "cID": "c", "md5": wrong}), 400, "md5")
@@ -305,7 +328,7 @@ async def test_who_may_ask_for_a_file(
 
 async def test_what_else_the_origin_needs(autojump_clock: MockClock, call: Caller) -> None:
     root_ca = trustme.CA().cert_pem.bytes().decode()
-    task = await call.task(path="/f", insecure=True, rootCAs=[root_ca])
+    task = await call.task(path="/f", insecure=True, rootCAs=["Comment" + root_ca, root_ca])
     spec = call.node.tracker.task(task).spec
     assert (spec.path, spec.insecure, spec.root_cas) == ("/f", True, (root_ca,))
 
@@ -322,14 +345,16 @@ async def test_what_else_the_origin_needs(autojump_clock: MockClock, call: Calle
         ({"rootCAs": ["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]}, "rootCAs"),
         ({"rootCAs": ["\N{DRAGON}"]}, "rootCAs[0]"),
         ({"rootCAs": ["\0"]}, "rootCAs[0]"),
-        ({"rootCAs": ["x"] * 17}, "rootCAs"),
+        ({"rootCAs": ["x"] * 65}, "rootCAs"),
         ({"rootCAs": ["x" * 65_537]}, "rootCAs"),
+        ({"rootCAs": ["x" * 32_768] * 3}, "rootCAs: are more than 64 KiB"),
         ({"peerID": 7}, "peerID"),
         ({"path": "/a b", "peerID": "p"}, "path"),
-        ({"headers": {"A": "x" * 8193}}, "headers"),
+        ({"headers": {"A": "x" * 8193}}, "headers.A"),
+        ({"headers": {"A": "x" * 8000, "B": "x" * 8000, "C": "x" * 400}}, "headers: are more"),
         ({"headers": {f"H{n}": "x" for n in range(65)}}, "headers"),
         ({"filter": ["x"] * 65}, "filter"),
-        ({"identifier": "x" * 8193}, "identifier"),
+        ({"identifier": "x" * 513}, "identifier"),
         ({"rawURL": "http://o/" + "x" * 8192}, "rawURL"),
     ],
 )
@@ -390,7 +415,7 @@ async def test_tasks_by_the_page_and_in_order(autojump_clock: MockClock, call: C
     assert await names("pageSize=3&pageNum=2") == ""
     ids = [task["ID"] for task in await call.look("/tasks?pageSize=9")]
     assert ids == sorted(ids)
-    assert len(await call.look("/api/v1/tasks")) == 4
+    assert len(await call.look("/tasks?pageSize=1000")) == 4
 
 
 async def test_a_listed_task_is_the_task(autojump_clock: MockClock, call: Caller) -> None:
@@ -403,6 +428,7 @@ async def test_a_listed_task_is_the_task(autojump_clock: MockClock, call: Caller
     [
         ("", "pageSize: is required"),
         ("pageSize=0", "pageSize"),
+        ("pageSize=1001", "pageSize"),
         ("pageSize=1&sortKey=headers", "sortKey: 'headers' is not one of"),
         ("pageSize=1&sortKey=hostName", "'hostName'"),
     ],
@@ -591,6 +617,19 @@ async def test_the_clients_of_a_task(autojump_clock: MockClock, call: Caller) ->
     await call.pull(task, "c2", body={"dfgetTaskStatus": "FINISHED"})
     statuses = [client["status"] for client in await call.look(f"/tasks/{task}/clients")]
     assert statuses == ["SUCCESS", "FAILED"]
+
+
+async def test_the_clients_of_a_task_by_the_page(autojump_clock: MockClock, call: Caller) -> None:
+    for number in range(3):
+        task = await call.task(f"c{number}")
+
+    async def listed(query: str) -> list[str]:
+        return [client["cID"] for client in await call.look(f"/tasks/{task}/clients{query}")]
+
+    assert await listed("?pageSize=2") == ["c0", "c1"]
+    assert await listed("?pageSize=2&pageNum=1") == ["c2"]
+    assert await listed(f"?pageNum={2**63 - 1}") == []
+    refusal(await call("GET", f"/tasks/{task}/clients?pageSize=1001"), 400, "pageSize")
 
 
 async def test_a_task_that_nobody_downloads_has_no_clients(

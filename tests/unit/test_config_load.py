@@ -6,6 +6,7 @@ import ssl
 import tomllib
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -163,6 +164,13 @@ def test_the_flag_names_the_file_rather_than_the_environment(tmp_path: Path, fil
         ("[http]\nhost = '1.2.3'", ":2: [http] host: '1.2.3' is not an IP address or a host name"),
         ('[http]\ntls_cert = "a\\u0000b"', ":2: [http] tls_cert: 'a\\x00b' is not the path"),
         ("[data]\nadvertise_ip = '::'", ":2: [data] advertise_ip: '::' is not an IP address that"),
+        ("[data]\nadvertise_ip = '::ffff:0.0.0.0'", ":2: [data] advertise_ip: '::ffff:0.0.0.0' is"),
+        ("[data]\nadvertise_ip = '255.255.255.255'", ":2: [data] advertise_ip: '255.255.255.255' "),
+        ("[http]\n\nport = " + "9" * 5000, ":3: this is a number too long"),
+        ("[http]\n\nhosts = " + "[" * 3000 + "]" * 3000, ":3: this is nested too deeply"),
+        ("[origin]\nallow = [\n'::1',\n" + "[" * 3000 + "]" * 3000 + "]", ":4: this is nested too"),
+        ("[http]\n\nport = 0x" + "f" * 9000, ":3: [http] port: "),
+        ("http" + ".a" * 3000 + " = 1", ":1: [http] a: no such setting"),
         ("[origin]\nrate = '1MiB'", ":2: [origin] rate: '1MiB' is not a rate"),
         ("[origin]\nports = [80, 0]", ":2: [origin] ports: 0 is not a port from 1 to 65535"),
         ("[disk]\nhigh = '110%'", ":2: [disk] high: '110%' is not a water mark"),
@@ -206,7 +214,8 @@ def test_errors_name_the_variable(variable: str, value: str, complaint: str) -> 
 
 @pytest.mark.parametrize(
     "url", ["ftp://me:secret@proxy", "http://me:secret@", "me:secret@proxy", "http://me:secret@p:x",
-            "http://me:secret@proxy/path"]
+            "http://me:secret@proxy/path", "http://me@proxy#secret", "http://me@proxy?secret",
+            "http://me:secret#@proxy"]
 )  # fmt: skip
 def test_an_error_does_not_repeat_a_password(url: str) -> None:
     complaint = refusal(environment={"SUPERNODE_ORIGIN__PROXY": url})
@@ -238,6 +247,35 @@ def test_one_of_two_ports_must_be_another(file: Path) -> None:
     assert refusal(data__port=8002) == "--data-port: control and data port are both 8002"
     complaint = refusal("[http]\nport = 8001", file=file)
     assert complaint == f"{file}:2: [http] port: control and data port are both 8001"
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("203.0.113.7", "203.0.113.7: Cannot assign requested address"),
+        ("2001:db8::7", "2001:db8::7: Cannot assign requested address"),
+        ("nowhere.test", "nowhere.test: Name or service not known"),
+        ("elsewhere.test", "elsewhere.test: Cannot assign requested address"),
+    ],
+)
+def test_the_host_must_be_this_machine(
+    monkeypatch: pytest.MonkeyPatch, host: str, why: str
+) -> None:
+    real = socket.getaddrinfo
+
+    def look_up(name: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if name == "nowhere.test":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(name.replace("elsewhere.test", "192.0.2.9"), *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    assert refusal(http__host=host) == f"--host: {why}"
+
+
+def test_a_host_may_be_a_name_and_its_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as running:
+        port = running.getsockname()[1]
+        assert loaded(http__host="localhost", http__port=port).config.http.host == "localhost"
 
 
 def test_somebody_must_serve_pieces() -> None:
@@ -353,8 +391,10 @@ def test_certificate_and_key_that_do_not(pems: Pems, tmp_path: Path) -> None:
 
 def test_the_address_that_is_advertised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loaded(data__advertise_ip="10.1.2.3").config.data.advertise_ip == "10.1.2.3"
-    assert loaded(http__host="10.1.2.3").config.data.advertise_ip == "10.1.2.3"
-    assert loaded(http__host="fd00::1").config.data.advertise_ip == "fd00::1"
+    assert loaded(data__advertise_ip="::ffff:10.1.2.3").config.data.advertise_ip == "10.1.2.3"
+    assert loaded(http__host="127.0.0.2").config.data.advertise_ip == "127.0.0.2"
+    assert loaded(http__host="::ffff:127.0.0.2").config.data.advertise_ip == "127.0.0.2"
+    assert machine.own_address("fd00::1") == "fd00::1"
     monkeypatch.setitem(machine._ELSEWHERE, socket.AF_INET, "127.0.0.1")
     monkeypatch.setitem(machine._ELSEWHERE, socket.AF_INET6, "::1")
     assert loaded().config.data.advertise_ip == "127.0.0.1"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from supernode.api.decoding import from_fields, from_json
 from supernode.api.models import (
     PageQuery,
+    PartQuery,
     PeerCreateRequest,
     PiecePullQuery,
     PiecePullRequest,
@@ -20,6 +21,7 @@ from supernode.api.models import (
     PreheatCreateRequest,
     SortDirection,
     TaskCreateRequest,
+    TaskPageQuery,
     TaskUpdateRequest,
     V1PageQuery,
 )
@@ -85,8 +87,11 @@ def test_unknown_keys_are_ignored() -> None:
         (PeerCreateRequest, b'\xef\xbb\xbf{"IP": "::1"}', "body"),
         (PeerCreateRequest, b"[" * 100_000, "body"),
         (PeerCreateRequest, b'{"a":' * 100_000, "body"),
-        (PeerCreateRequest, b'{"port": ' + DIGITS + b"}", "body"),
-        (PeerCreateRequest, b'{"port": 1e400}', "body"),
+        (PeerCreateRequest, b'{"port": ' + DIGITS + b"}", "port"),
+        (PeerCreateRequest, b'{"IP": "::1", "port": 1e400}', "port"),
+        (PeerCreateRequest, b'{"port": 1e400, bad', "body"),
+        (PeerCreateRequest, b'{"port": 1e400, "port": 1}', "body"),
+        (PeerCreateRequest, b"[1e400]", "body"),
         (PeerCreateRequest, b'{"port": NaN}', "body"),
         (PeerCreateRequest, b'{"IP": 7}', "IP"),
         (PeerCreateRequest, b'{"IP": "::1", "ip": 7}', "IP"),
@@ -100,13 +105,27 @@ def test_unknown_keys_are_ignored() -> None:
         (PeerCreateRequest, b'{"port": -1}', "port"),
         (PeerCreateRequest, b'{"port": 1e30}', "port"),
         (PeerCreateRequest, b'{"port": 99999999999999999999999999}', "port"),
-        (PeerCreateRequest, b'{"version": "' + b"x" * 8193 + b'"}', "version"),
+        (PeerCreateRequest, b'{"version": "' + b"x" * 129 + b'"}', "version"),
+        (PeerCreateRequest, b'{"hostName": "' + b"x" * 254 + b'"}', "hostName"),
+        (TaskCreateRequest, b'{"rawURL": "' + b"x" * 8193 + b'"}', "rawURL"),
+        (TaskCreateRequest, b'{"path": "' + b"x" * 2049 + b'"}', "path"),
+        (TaskCreateRequest, b'{"cID": "' + b"x" * 513 + b'"}', "cID"),
+        (TaskCreateRequest, b'{"identifier": "' + b"x" * 513 + b'"}', "identifier"),
+        (TaskCreateRequest, b'{"callSystem": "' + b"x" * 513 + b'"}', "callSystem"),
+        (TaskCreateRequest, b'{"filter": ["' + b"x" * 257 + b'"]}', "filter[0]"),
+        (TaskUpdateRequest, b'{"path": "' + b"x" * 2049 + b'"}', "path"),
+        (PreheatCreateRequest, b'{"identifier": "' + b"x" * 513 + b'"}', "identifier"),
+        (PreheatCreateRequest, b'{"callSystem": "' + b"x" * 513 + b'"}', "callSystem"),
         (TaskCreateRequest, b'{"dfdaemon": "yes"}', "dfdaemon"),
         (TaskCreateRequest, b'{"filter": "a&b"}', "filter"),
         (TaskCreateRequest, b'{"filter": ["a", 7]}', "filter[1]"),
         (TaskCreateRequest, json.dumps({"filter": ["x"] * 65}).encode(), "filter"),
         (TaskCreateRequest, b'{"headers": ["A: b"]}', "headers"),
-        (TaskCreateRequest, b'{"headers": {"A": 7}}', "headers[...]"),
+        (TaskCreateRequest, b'{"headers": {"Good": "x", "A": 7}}', "headers.A"),
+        (TaskCreateRequest, b'{"headers": {"A": null}}', "headers.A"),
+        (TaskCreateRequest, json.dumps({"headers": {"A": "x" * 8193}}).encode(), "headers.A"),
+        (TaskCreateRequest, json.dumps({"headers": {"A" * 8193: "x"}}).encode(), "headers"),
+        (PiecePullRequest, b'{"reports": [{"other": 1e400}]}', "reports"),
         (PiecePullRequest, b'{"dfgetTaskStatus": "running"}', "dfgetTaskStatus"),
         (PiecePullRequest, b'{"pieceResult": 1}', "pieceResult"),
         (PiecePullRequest, b'{"reports": {}}', "reports"),
@@ -117,7 +136,7 @@ def test_unknown_keys_are_ignored() -> None:
         (PiecePullRequest, json.dumps({"reports": [{}] * 257}).encode(), "reports"),
         (PieceUpdateRequest, b'{"pieceStatus": "SUCCESS "}', "pieceStatus"),
         (TaskCreateRequest, b'{"callSystem": ""}', "callSystem"),
-        (TaskCreateRequest, json.dumps({"rootCAs": [""] * 17}).encode(), "rootCAs"),
+        (TaskCreateRequest, json.dumps({"rootCAs": [""] * 65}).encode(), "rootCAs"),
         (TaskUpdateRequest, b'{"paused": "true"}', "paused"),
         (TaskUpdateRequest, b'{"peerID": ""}', "peerID"),
         (PreheatCreateRequest, b'{"filter": ["a"]}', "filter"),
@@ -213,6 +232,7 @@ def test_what_a_query_says_if_it_does_not() -> None:
         page_size=1, page_num=0, sort_direct=SortDirection.ASC, sort_key=[]
     )
     assert from_fields({}, V1PageQuery).page_size == 0
+    assert from_fields({}, PartQuery) == PartQuery(page_size=1000, page_num=0)
     assert from_fields({"clientID": ["c"]}, PiecePullQuery).num == 4
 
 
@@ -234,6 +254,10 @@ def test_what_a_query_says_if_it_does_not() -> None:
         (PageQuery, {"pageSize": "1", "pageNum": "-1"}, "pageNum"),
         (PageQuery, {"pageSize": "1", "sortDirect": "asc"}, "sortDirect"),
         (PageQuery, {"pageSize": "1", "sortKey": ",".join("x" * 9)}, "sortKey"),
+        (PartQuery, {"pageSize": "0"}, "pageSize"),
+        (PartQuery, {"pageSize": "1001"}, "pageSize"),
+        (TaskPageQuery, {"pageNum": "1"}, "pageSize"),
+        (TaskPageQuery, {"pageSize": "1001"}, "pageSize"),
         (V1PageQuery, {"pageSize": "-1"}, "pageSize"),
     ],
 )

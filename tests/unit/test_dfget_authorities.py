@@ -14,21 +14,25 @@ def test_only_certificates_leave_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes("# Jürgen\r\n".encode() + key + one_pem.replace(b"\n", b"\r\n"))
     (tmp_path / "b").write_bytes(one_pem + b"\xff" + other_pem)
     assert read_authorities([tmp_path / "a"]) == (one_pem.decode(),)
-    assert read_authorities([tmp_path / "b"]) == ((one_pem + other_pem).decode(),)
+    assert read_authorities([tmp_path / "b"]) == (one_pem.decode(), other_pem.decode())
     (tmp_path / "c").write_bytes(one_pem)
     assert read_authorities([tmp_path / "a", tmp_path / "c"]) == (one_pem.decode(),)
+    assert len(read_authorities([tmp_path / "a", tmp_path / "b"])) == 2
     assert read_authorities([]) == ()
 
 
-def test_a_long_bundle_becomes_several_texts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_than_a_supernode_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pems = [trustme.CA().cert_pem.bytes().decode() for _ in range(3)]
     (tmp_path / "bundle").write_text("\n".join(pems))
-    monkeypatch.setattr(authorities, "TEXT_BYTES", len(pems[0] + pems[1]))
-    assert read_authorities([tmp_path / "bundle"]) == (pems[0] + pems[1], pems[2])
-    monkeypatch.setattr(authorities, "MOST_TEXTS", 1)
-    with pytest.raises(ValueError, match="more certificates than 1 files"):
+    monkeypatch.setattr(authorities, "MOST_CERTIFICATES", 3)
+    monkeypatch.setattr(authorities, "MOST_BYTES", sum(map(len, pems)))
+    assert read_authorities([tmp_path / "bundle"]) == tuple(pems)
+    monkeypatch.setattr(authorities, "MOST_CERTIFICATES", 2)
+    with pytest.raises(ValueError, match="more than 2 certificates"):
+        read_authorities([tmp_path / "bundle"])
+    monkeypatch.setattr(authorities, "MOST_CERTIFICATES", 3)
+    monkeypatch.setattr(authorities, "MOST_BYTES", sum(map(len, pems)) - 1)
+    with pytest.raises(ValueError, match=r"more than 3 certificates or .* KiB"):
         read_authorities([tmp_path / "bundle"])
 
 

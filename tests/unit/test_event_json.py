@@ -69,6 +69,7 @@ def sample(kind: object) -> object:
         str: "text",
         int: 300,
         float: AT,
+        bool: False,
         bytes: b"bytes",
         TaskSpec: SPEC,
     }
@@ -133,10 +134,11 @@ def about(**fields: object) -> dict[str, object]:
 
 
 def test_a_task_is_shown_by_the_url_that_identifies_it_and_the_names_of_headers() -> None:
-    event = TaskRegistered(at=AT, task=T, generation=2, spec=SPEC, last_used=AT)
+    event = TaskRegistered(at=AT, task=T, generation=2, spec=SPEC, last_used=AT, adopted=False)
     assert shown(event) == about(
         type="task.registered",
         generation=2,
+        adopted=False,
         taskURL="http://host/f?v=1",
         identifier="i",
         headers=["Authorization"],

@@ -21,6 +21,7 @@ REGISTERED = TaskRegistered(
     task=T,
     generation=1,
     last_used=0,
+    adopted=False,
     spec=TaskSpec(
         raw_url="http://user:s3cr3t@host/f?token=s3cr3t",
         task_url="http://user:s3cr3t@host/f?token=s3cr3t",
@@ -53,6 +54,7 @@ def test_notable_events_are_logged_with_what_they_are_about(
             "seq": 1,
             "task": "t",
             "generation": 1,
+            "adopted": False,
             "taskURL": "http://host/f",
             "headers": ["Authorization"],
         },

@@ -74,7 +74,7 @@ ASSIGNED = PieceAssigned(
     why=Why.PEER,
 )
 SPEC = TaskSpec(raw_url="", task_url="")
-REGISTERED = TaskRegistered(at=0, task=X, generation=1, spec=SPEC, last_used=0)
+REGISTERED = TaskRegistered(at=0, task=X, generation=1, spec=SPEC, last_used=0, adopted=False)
 PREHEAT = PreheatId("p")
 
 FEW = 6

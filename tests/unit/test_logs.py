@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -22,9 +23,10 @@ except RuntimeError:
 """
 
 
-def test_a_traceback_on_a_terminal_shows_no_secrets() -> None:
+def on_a_terminal(program: str) -> str:
+    """Return what a terminal is sent when the program logs to it."""
     ours, terminal = pty.openpty()
-    subprocess.run([sys.executable, "-c", FAILING], stderr=terminal, check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", program], stderr=terminal, check=True, timeout=30)
     os.close(terminal)
     shown = b""
     try:
@@ -33,8 +35,41 @@ def test_a_traceback_on_a_terminal_shows_no_secrets() -> None:
     except OSError:
         pass  # how a terminal says that its other end is closed
     os.close(ours)
-    assert b"RuntimeError" in shown
-    assert b"s3cr3t" not in shown
+    return shown.decode()
+
+
+def test_a_traceback_on_a_terminal_shows_no_secrets() -> None:
+    shown = on_a_terminal(FAILING)
+    assert "RuntimeError" in shown
+    assert "s3cr3t" not in shown
+
+
+HOSTILE = r"""
+import logging
+import structlog
+from supernode import logs
+
+logs.set_up("info")
+said = "\x1b]0;title\x07\x9b2J\x7f\r\n\u202e\u2066dragon"
+log = structlog.get_logger("supernode")
+log.info(said, version=said, headers=[said], quoted=f"a {said}")
+logging.getLogger("library").warning("%s", said)
+try:
+    raise RuntimeError(f"first\n{said}")
+except RuntimeError:
+    log.exception("a defect")
+"""
+
+
+def test_a_terminal_is_shown_what_clients_say_and_does_not_obey() -> None:
+    shown = on_a_terminal(HOSTILE)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", shown)  # the colours, which are ours
+    assert shown.count("dragon") == 6
+    assert r"version=\x1b]0;title\x07\x9b2J\x7f\r\n\u202e\u2066dragon" in shown
+    assert not re.findall(r"[\0-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e\u2066]", shown)
+    lines = shown.splitlines()
+    assert "RuntimeError: first" in lines, "a traceback keeps its lines"
+    assert sum(line.startswith("[") for line in lines) == 3, "and nothing else makes any"
 
 
 ANSWERING = """

@@ -157,6 +157,16 @@ def test_statuses_and_what_they_carry() -> None:
     assert "content" not in described()["responses"]["200"]
 
 
+def test_what_may_be_waited_for_says_so() -> None:
+    (prefer,) = (entry for entry in described(waits=True)["parameters"] if entry["in"] == "header")
+    assert prefer["name"] == "Prefer"
+    assert "Preference-Applied" in described(waits=True)["responses"]["200"]["headers"]
+    assert described(success="it is painted")["responses"]["200"] == {
+        "description": "it is painted",
+        "headers": {"Supernode-Seq": {"$ref": "#/components/headers/Supernode-Seq"}},
+    }
+
+
 def test_description_is_the_handlers_and_what_v1_does() -> None:
     said = described(v1_status=201, v1_query=ColourQuery)
     assert said["description"] == (

@@ -9,7 +9,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from supernode.core.reasons import Reason
 from supernode.origin.body import SMALLEST_BLOCK, Blocks
 from supernode.origin.errors import OriginError
-from supernode.origin.limits import QUEUE_SECONDS, OriginLimits
+from supernode.origin.limits import QUEUE_SECONDS, OriginLimits, Toll
+from supernode.origin.pace import LEAST_RATE, WINDOW_SECONDS, Pace
 
 
 def limits(**given: Any) -> OriginLimits:  # noqa: ANN401
@@ -133,25 +134,80 @@ async def test_a_slow_transfer_is_read_in_small_bits() -> None:
         assert toll.read_size(1 << 18) == 1024
 
 
-class Prompt:
-    """An answer whose content is there at once."""
+class Steady:
+    """An answer whose content comes block by block.
 
-    so_far = ""
+    Args:
+        every: seconds before each block, and before the end.
+        blocks: the content.
+    """
 
-    def __init__(self, *blocks: bytes) -> None:
+    so_far = "so far"
+
+    def __init__(self, every: float, *blocks: bytes) -> None:
+        self._every = every
         self._blocks = list(blocks)
 
     async def receive(self) -> bytes:
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self._every)
         return self._blocks.pop(0) if self._blocks else b""
+
+
+def blocks(content: Any, toll: Toll, stall_timeout: float) -> Blocks:  # noqa: ANN401
+    return Blocks(content, toll, stall_timeout, Pace(LEAST_RATE, WINDOW_SECONDS))
 
 
 @pytest.mark.parametrize("size", [100, SMALLEST_BLOCK])
 async def test_the_time_that_a_limit_takes_is_no_stall(
     autojump_clock: MockClock, size: int
 ) -> None:
-    content: Any = Prompt(*[bytes(size)] * 3)
+    content = Steady(0, *[bytes(size)] * 3)
+    start = trio.current_time()
     async with limits(rate=size / 60).connection("a.test:80") as toll:
-        taken = [len(block) async for block in Blocks(content, toll, stall_timeout=1)]
+        taken = [len(block) async for block in blocks(content, toll, stall_timeout=1)]
     assert sum(taken) == 3 * size
-    assert trio.current_time() > 120
+    assert trio.current_time() - start > 120
+
+
+async def test_an_origin_that_is_too_slow_has_stalled(autojump_clock: MockClock) -> None:
+    start = trio.current_time()
+    async with limits().connection("a.test:80") as toll:
+        with pytest.raises(OriginError) as caught:
+            async for _ in blocks(Steady(20, *[b"x"] * 9), toll, stall_timeout=30):
+                pass
+    assert trio.current_time() - start == 60
+    assert caught.value.reason is Reason.ORIGIN_STALLED
+    assert caught.value.detail == "so far, only 3 bytes in 60 s"
+
+
+async def test_an_origin_that_becomes_too_slow_has_stalled(autojump_clock: MockClock) -> None:
+    quick = [bytes(1 << 20)] * 6
+    start = trio.current_time()
+    async with limits().connection("a.test:80") as toll:
+        with pytest.raises(OriginError):
+            async for _ in blocks(Steady(20, *quick, *[b"x"] * 9), toll, stall_timeout=30):
+                pass
+    assert trio.current_time() - start == 180
+
+
+async def test_an_origin_may_pause_if_it_is_fast_enough_else(autojump_clock: MockClock) -> None:
+    content = Steady(29, *[bytes(30 * 1024)] * 20)
+    async with limits().connection("a.test:80") as toll:
+        taken = [len(block) async for block in blocks(content, toll, stall_timeout=30)]
+    assert sum(taken) == 20 * 30 * 1024
+
+
+async def test_a_small_file_may_end_late(autojump_clock: MockClock) -> None:
+    content = Steady(25, b"x", b"x")
+    async with limits().connection("a.test:80") as toll:
+        assert [block async for block in blocks(content, toll, stall_timeout=30)] == [b"xx"]
+
+
+async def test_the_time_that_the_taker_takes_is_not_the_origins(autojump_clock: MockClock) -> None:
+    content = Steady(0.001, *[bytes(SMALLEST_BLOCK)] * 9)
+    taken = 0
+    async with limits().connection("a.test:80") as toll:
+        async for block in blocks(content, toll, stall_timeout=30):
+            taken += len(block)
+            await trio.sleep(1000)  # a disk that is this slow
+    assert taken == 9 * SMALLEST_BLOCK

@@ -46,6 +46,8 @@ def teredo(server: IPv4Address, client: IPv4Address) -> IPv6Address:
         "100.64.0.1",
         "2606:4700::1111",
         "fd00::1",
+        "fd00:ec3::254",
+        "fd00:42::43",
         "64:ff9b:1::808:808",
     ],
 )
@@ -70,6 +72,8 @@ def test_public_and_private_addresses_are_permitted(address: str) -> None:
         ("ff02::1", "multicast"),
         ("255.255.255.255", "broadcast"),
         ("fd00:ec2::254", "a cloud's metadata service"),
+        ("fd00:ec2:ffff::1", "a cloud's metadata service"),
+        ("fd00:42::42", "a cloud's metadata service"),
         ("fd20:ce::254", "a cloud's metadata service"),
         ("100.100.100.200", "a cloud's metadata service"),
         ("168.63.129.16", "a cloud's metadata service"),

@@ -15,6 +15,10 @@ Check = Callable[[str, str], str]
     ("check", "value", "result"),
     [
         (validation.required, "x", "x"),
+        (validation.plain, "", ""),
+        (validation.plain, "two words \N{DRAGON}", "two words \N{DRAGON}"),
+        (validation.ip_address, "::1", "::1"),
+        (validation.ip_address, "10.0.0.255", "10.0.0.255"),
         (validation.ip_address, "127.0.0.1", "127.0.0.1"),
         (validation.ip_address, "2001:DB8:0::1", "2001:db8::1"),
         (validation.ip_address, "::ffff:127.0.0.1", "127.0.0.1"),
@@ -44,6 +48,18 @@ def test_what_may_be(check: Check, value: str, result: str) -> None:
         *((check, "") for check in (validation.host_name, validation.upload_path)),
         (validation.ip_address, ""),
         (validation.required, " \t\n"),
+        *(
+            (validation.plain, f"a{text}")
+            for text in ("\0", "\t", "\n", "\x1b[2J", "\x7f", "\x9b2J")
+        ),
+        (validation.ip_address, "0.0.0.0"),
+        (validation.ip_address, "::"),
+        (validation.ip_address, "::ffff:0.0.0.0"),
+        (validation.ip_address, "224.0.0.1"),
+        (validation.ip_address, "239.255.255.255"),
+        (validation.ip_address, "::ffff:224.0.0.1"),
+        (validation.ip_address, "ff02::1"),
+        (validation.ip_address, "255.255.255.255"),
         (validation.ip_address, "bad"),
         (validation.ip_address, "fe80::1%eth0"),
         (validation.ip_address, "fe80::1%?q=1"),
@@ -102,7 +118,7 @@ def test_what_may_not_be(check: Check, value: str) -> None:
         {"X-Empty": ""},
         {"X-Tab": "a\tb"},
         {"X-Latin": "\N{LATIN SMALL LETTER A WITH DIAERESIS}"},
-        {"X": "v" * 32_000},
+        {"X": "v" * (16 * 1024 - 1)},
     ],
 )
 def test_headers_that_can_be_sent(headers: dict[str, str]) -> None:
@@ -118,7 +134,7 @@ def test_headers_that_can_be_sent(headers: dict[str, str]) -> None:
         ({"X": "secret\r\nEvil: y"}, "headers.X"),
         ({"X": "secret\N{EURO SIGN}"}, "headers.X"),
         ({"X": "secret\0"}, "headers.X"),
-        ({"A": "secret" * 3000, "B": "secret" * 3000}, "headers"),
+        ({"A": "secret" * 1500, "B": "secret" * 1500}, "headers"),
         ({"N" * 5000 + " ": "secret"}, "headers." + "N" * 64),
     ],
 )
@@ -131,8 +147,22 @@ def test_headers_that_cannot(headers: dict[str, str], field: str) -> None:
 
 def test_certificates_in_pem() -> None:
     one, other = (trustme.CA().cert_pem.bytes().decode() for _ in range(2))
-    for texts in ([], [one], [one, other], [one + other], ["Comment\n" + one]):
-        assert validation.certificates("rootCAs", texts) == tuple(texts)
+    key = trustme.CA().private_key_pem.bytes().decode()
+    for texts in ([one, other], [one + other], [one, one, other], [f"\N{DRAGON}{one}{key}", other]):
+        assert validation.certificates("rootCAs", texts) == (one, other)
+    respelled = one.replace("\n", "\r\n  ").replace("\r\n  -----END", "\n-----END")
+    for text in (one, one + "x" * 60_000, respelled):
+        assert validation.certificates("rootCAs", [text]) == (one,)
+    assert validation.certificates("rootCAs", []) == ()
+
+
+def test_more_certificates_than_a_task_may_have() -> None:
+    one = trustme.CA().cert_pem.bytes().decode()
+    most = [one, one.ljust(64 * 1024 - len(one))]
+    assert validation.certificates("rootCAs", most) == (one,)
+    with pytest.raises(BadField) as refused:
+        validation.certificates("rootCAs", [*most, " "])
+    assert refused.value.field == "rootCAs"
 
 
 @pytest.mark.parametrize(

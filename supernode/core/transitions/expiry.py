@@ -4,6 +4,10 @@ A peer is alive while it called, or somebody reported a piece from it, within ``
 it gives or takes a piece.
 """
 
+import itertools
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
 from supernode.core.commands import Expire
 from supernode.core.events import (
     DownloadFailed,
@@ -19,14 +23,34 @@ from supernode.core.model import DownloadStatus, Peer
 from supernode.core.reasons import Reason
 from supernode.core.transitions.step import Step, about_lease
 
+V = TypeVar("V")
 
-def expire(step: Step, _command: Expire) -> None:
-    """Let go of what has outlived its time."""
+MOST_AT_ONCE = 256
+"""How many events of one step, about: some milliseconds, with all who are told of them."""
+
+
+def expire(step: Step, _command: Expire) -> bool:
+    """Let go of what has outlived its time; tell whether there is more."""
     _expire_leases(step)
     _expire_downloads(step)
+    _silence_peers(step)
     _expire_peers(step)
     _expire_failed_tasks(step)
     _expire_preheats(step)
+    return len(step.events) >= MOST_AT_ONCE
+
+
+def _first(
+    step: Step, order: Iterable[V], is_over: Callable[[V], bool], spared: Callable[[V], bool]
+) -> list[V]:
+    """Return the first that are over and not spared, as many as there is room for in this step."""
+    over = itertools.takewhile(is_over, order)
+    room = max(MOST_AT_ONCE - len(step.events), 0)
+    return list(itertools.islice((one for one in over if not spared(one)), room))
+
+
+def _nobody(_: object) -> bool:
+    return False
 
 
 def _expire_leases(step: Step) -> None:
@@ -37,39 +61,42 @@ def _expire_leases(step: Step) -> None:
         step.emit(what(at=step.now, **about_lease(step.state, lease)))
 
 
+def _is_old(step: Step, last_seen: float) -> bool:
+    limits = step.state.limits
+    return last_seen <= step.now - limits.peer_ttl - limits.seen_every
+
+
 def _expire_downloads(step: Step) -> None:
     """End those whose clients are silent, forget those that ended as long ago."""
-    limits = step.state.limits
-    heard_before = step.now - limits.peer_ttl - limits.seen_every
-    old = []
-    for download in step.state.heard.values():
-        if download.last_seen > heard_before:
-            break
-        old.append(download)
-    for download in old:
+    heard = step.state.heard.values()
+    for download in _first(
+        step, heard, lambda d: _is_old(step, d.last_seen), lambda d: bool(d.leases)
+    ):
         task, client = download.task, download.client
-        if download.status is not DownloadStatus.RUNNING:
-            step.emit(DownloadForgotten(at=step.now, task=task, client=client))
-        elif not download.leases:
+        if download.status is DownloadStatus.RUNNING:
             silent = Reason.CLIENT_SILENT
             step.emit(DownloadFailed(at=step.now, task=task, client=client, reason=silent))
+        else:
+            step.emit(DownloadForgotten(at=step.now, task=task, client=client))
+
+
+def _silence_peers(step: Step) -> None:
+    peers, quiet_since = step.state.peers, step.now - step.state.limits.silent_after
+    for peer in _first(
+        step, step.state.heard_peers, lambda p: peers[p].last_seen <= quiet_since, _nobody
+    ):
+        step.emit(PeerFellSilent(at=step.now, peer=peer))
 
 
 def _expire_peers(step: Step) -> None:
-    limits = step.state.limits
-    heard_before = step.now - limits.peer_ttl - limits.seen_every
-    old, quiet = [], []
-    for peer in step.state.peers.values():
-        if peer.last_seen > step.now - limits.silent_after:
-            break
-        if peer.last_seen <= heard_before and not _is_busy(step, peer):
-            old.append(peer)
-        elif not peer.silent:
-            quiet.append(peer)
-    for peer in quiet:
-        step.emit(PeerFellSilent(at=step.now, peer=peer.id))
-    for peer in old:
-        step.emit(PeerExpired(at=step.now, peer=peer.id))
+    peers = step.state.peers
+    for peer in _first(
+        step,
+        step.state.silent_peers,
+        lambda p: _is_old(step, peers[p].last_seen),
+        lambda p: _is_busy(step, peers[p]),
+    ):
+        step.emit(PeerExpired(at=step.now, peer=peer))
 
 
 def _is_busy(step: Step, peer: Peer) -> bool:
@@ -80,20 +107,22 @@ def _is_busy(step: Step, peer: Peer) -> bool:
 
 
 def _expire_failed_tasks(step: Step) -> None:
-    tasks = [step.state.tasks[task] for task in step.state.failed]
-    for task in tasks:
-        over = task.last_used + step.state.limits.failed_task_ttl <= step.now
-        if over and not task.downloads:
-            step.emit(TaskRemoved(at=step.now, task=task.id, reason=Reason.TASK_EXPIRED))
+    tasks, used_before = step.state.tasks, step.now - step.state.limits.failed_task_ttl
+    for task in _first(
+        step,
+        step.state.failed,
+        lambda t: tasks[t].last_used <= used_before,
+        lambda t: tasks[t].paused or bool(tasks[t].downloads),
+    ):
+        step.emit(TaskRemoved(at=step.now, task=task, reason=Reason.TASK_EXPIRED))
 
 
 def _expire_preheats(step: Step) -> None:
-    old = []
-    for identity in step.state.preheats_ended:
-        preheat = step.state.preheats[identity]
-        assert preheat.finished is not None
-        if preheat.finished + step.state.limits.preheat_keep > step.now:
-            break
-        old.append(preheat)
-    for preheat in old:
-        step.emit(PreheatRemoved(at=step.now, preheat=preheat.id, task=preheat.task))
+    preheats, ended_before = step.state.preheats, step.now - step.state.limits.preheat_keep
+    for identity in _first(
+        step,
+        step.state.preheats_ended,
+        lambda p: (preheats[p].finished or 0.0) <= ended_before,
+        _nobody,
+    ):
+        step.emit(PreheatRemoved(at=step.now, preheat=identity, task=preheats[identity].task))

@@ -38,8 +38,8 @@ def adopt_task(step: Step, command: AdoptTask) -> int:
     task = step.state.tasks.get(command.task)
     if task is not None and task.status not in FAILED:
         raise TaskConflict(f"task {task.id} is {task.status} already")
-    step.check_room_for_task(task)
-    step.have_fetched(command.task, command.spec, command.last_used)
+    step.check_room_for_task(task, command.spec)
+    step.register_task(command.task, command.spec, adopted_from=command.last_used)
     step.emit(TaskStarted(at=step.now, task=command.task))
     step.emit(
         TaskSized(

@@ -10,7 +10,7 @@ from supernode.core.events import (
     PreheatStarted,
 )
 from supernode.core.identity import PreheatId
-from supernode.core.model import CdnStatus, Preheat, PreheatStatus
+from supernode.core.model import Preheat, PreheatStatus
 from supernode.core.reasons import Reason
 from supernode.core.transitions.step import FAILED, Step, known
 from supernode.core.transitions.tasks import forget_task
@@ -27,7 +27,7 @@ def create_preheat(step: Step, command: CreatePreheat) -> PreheatId:
     identity, _ = step.identify(command.spec)
     if joined := state.preheats_of.get(identity):
         return joined
-    if len(state.preheats) >= state.limits.most_preheats:
+    if len(state.preheats_of) >= state.limits.most_preheats:
         raise Full("preheats")
     preheat = PreheatId(f"{step.chance.getrandbits(128):032x}")
     step.emit(PreheatRegistered(at=step.now, preheat=preheat, task=identity, spec=command.spec))
@@ -38,9 +38,9 @@ def start_preheat(step: Step, command: StartPreheat) -> None:
     """Have the file fetched. Raises NotFound, PreheatEnded, TaskConflict, Full."""
     preheat = _unfinished(step, command.preheat)
     identity, task = step.identify(preheat.spec)
-    step.check_room_for_task(task)
+    step.check_room_for_task(task, preheat.spec)
     if task is None or task.status in FAILED:
-        step.have_fetched(identity, preheat.spec, step.now)
+        step.register_task(identity, preheat.spec)
     if preheat.status is PreheatStatus.WAITING:
         step.emit(PreheatStarted(at=step.now, preheat=preheat.id, task=identity))
 
@@ -60,6 +60,10 @@ def end_preheat(step: Step, command: EndPreheat) -> None:
                 detail=command.detail,
             )
         )
+    ended = step.state.preheats_ended
+    if len(ended) > step.state.limits.most_ended_preheats:
+        oldest = step.state.preheats[next(iter(ended))]
+        step.emit(PreheatRemoved(at=step.now, preheat=oldest.id, task=oldest.task))
 
 
 def remove_preheat(step: Step, command: RemovePreheat) -> None:
@@ -67,7 +71,7 @@ def remove_preheat(step: Step, command: RemovePreheat) -> None:
     preheat = known(step.state.preheats, command.preheat, "preheat")
     step.emit(PreheatRemoved(at=step.now, preheat=preheat.id, task=preheat.task))
     task = step.state.tasks.get(preheat.task)
-    unwanted = task and task.status in (CdnStatus.WAITING, CdnStatus.RUNNING) and not task.running
+    unwanted = task is not None and task.is_fetched and not task.running
     if task and unwanted and preheat.status is PreheatStatus.RUNNING:
         forget_task(step, task, Reason.PREHEAT_DELETED)
 

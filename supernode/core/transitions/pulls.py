@@ -53,7 +53,8 @@ def pull(step: Step, command: Pull) -> Pulled:
     finished = command.status is PullStatus.FINISHED
     if download.status is DownloadStatus.FAILED and not finished:
         raise TaskEnded(download.reason or Reason.TASK_FAILED, download.detail)
-    reports = [] if command.retry else _checked(task, command.reports)
+    counts = not command.retry and download.status is not DownloadStatus.FAILED
+    reports = _checked(task, command.reports) if counts else []
     step.see_download(download)
     question = _digest_of(command)
     if same := _answer_again(step, task, download, question, {piece for piece, _ in reports}):
@@ -75,6 +76,8 @@ def pull(step: Step, command: Pull) -> Pulled:
 def report_piece(step: Step, command: ReportPiece) -> None:
     """Count one report. Raises NotFound, BadField."""
     task, download = step.download(command.task, command.client)
+    if download.status is DownloadStatus.FAILED:
+        return  # the file it was of may be another one by now
     checked = _checked(task, (command.report,))
     step.see_download(download)
     for piece, report in checked:

@@ -16,6 +16,7 @@ from supernode.core.identity import (
     PeerId,
     TaskId,
     task_id,
+    trust_mark,
     without_credentials,
 )
 from supernode.core.model import CdnStatus, Download, Lease, Peer, Secrets, Task, TaskSpec
@@ -69,17 +70,18 @@ class Step:
 
     def see_peer(self, peer: Peer) -> None:
         """Note that a peer lives, unless that was noted a moment ago."""
-        if self._is_news(peer.last_seen) or peer.silent:
+        if self._is_news(peer):
             self.emit(PeerSeen(at=self.now, peer=peer.id))
 
     def see_download(self, download: Download) -> None:
         """Note that a download's client lives, unless that was noted a moment ago."""
         peer = self.state.peers.get(download.peer) if download.peer else None
-        if self._is_news(download.last_seen) or (peer and self._is_news(peer.last_seen)):
+        if self._is_news(download) or (peer and self._is_news(peer)):
             self.emit(DownloadSeen(at=self.now, task=download.task, client=download.client))
 
-    def _is_news(self, last_seen: float) -> bool:
-        return self.now - last_seen >= self.state.limits.seen_every
+    def _is_news(self, who: Peer | Download) -> bool:
+        silent = isinstance(who, Peer) and who.silent
+        return silent or self.now - who.last_seen >= self.state.limits.seen_every
 
     # registering
 
@@ -87,34 +89,48 @@ class Step:
         """Return a file's ID, and its task if there is one.
 
         Raises:
-            TaskConflict: the ID stands for another file, or for one that was fetched with less
-                care than is asked for now.
+            TaskConflict: the ID stands for another file.
         """
         identity = task_id(
             spec.task_url,
             md5=spec.md5,
             identifier=spec.identifier,
             byte_range=_byte_range(spec.headers),
+            trust=trust_mark(insecure=spec.insecure, root_cas=spec.root_cas),
         )
         task = self.state.tasks.get(identity)
         if task is not None and (problem := _difference(task.spec, spec)):
             raise TaskConflict(f"task {identity} {problem}")
         return identity, task
 
-    def check_room_for_task(self, task: Task | None) -> None:
-        """Raise Full if a task that is not known yet is one too many."""
-        if task is None and len(self.state.tasks) >= self.state.limits.most_tasks:
+    def check_room_for_task(self, task: Task | None, spec: TaskSpec) -> None:
+        """Raise Full if a file that is not there yet is one too many."""
+        limits = self.state.limits
+        if task is None and len(self.state.tasks) >= limits.most_tasks:
             raise Full("tasks")
+        needs_means = task is None or task.status in FAILED
+        wanted = self.state.spec_bytes + spec.bytes_to_fetch_with
+        if needs_means and wanted > limits.most_spec_bytes:
+            raise Full("headers and certificates")
 
-    def have_fetched(self, identity: TaskId, spec: TaskSpec, last_used: float) -> None:
-        """Let a task be waiting for its fetch, under a new generation."""
+    def register_task(
+        self, identity: TaskId, spec: TaskSpec, *, adopted_from: float | None = None
+    ) -> None:
+        """Let a task be waiting for its fetch, under a new generation.
+
+        Args:
+            identity: its ID.
+            spec: what was asked for.
+            adopted_from: when it was last used, if it is on disk; seconds since the epoch.
+        """
         self.emit(
             TaskRegistered(
                 at=self.now,
                 task=identity,
                 generation=self.state.next_generation,
                 spec=spec,
-                last_used=last_used,
+                last_used=self.now if adopted_from is None else adopted_from,
+                adopted=adopted_from is not None,
             )
         )
 
@@ -192,8 +208,8 @@ def _difference(known: TaskSpec, asked: TaskSpec) -> str | None:
         return "stands for another URL"
     if known.md5.strip() and known.md5 != asked.md5:
         return f"is of a file with MD5 {known.md5}, not {asked.md5 or 'any'}"
-    if not known.md5.strip() and (asked.md5.strip() or known.identifier != asked.identifier):
-        return f"is of {known.identifier or 'no identifier'}, without an MD5"
-    if (known.insecure and not asked.insecure) or set(known.root_cas) - set(asked.root_cas):
-        return "is fetched from an origin that you do not trust so much"
+    if not known.md5.strip() and asked.md5.strip():
+        return f"is fetched without checking an MD5, not for MD5 {asked.md5}"
+    if not known.md5.strip() and known.identifier != asked.identifier:
+        return "stands for another identifier"
     return None

@@ -29,10 +29,10 @@ def register_task(step: Step, command: RegisterTask) -> TaskId:
     identity, task = step.identify(command.spec)
     if command.peer is not None:
         step.peer(command.peer)
-    step.check_room_for_task(task)
+    step.check_room_for_task(task, command.spec)
     _check_room_for_download(step, task, command.client)
     if task is None or task.status in FAILED:
-        step.have_fetched(identity, command.spec, step.now)
+        step.register_task(identity, command.spec)
     elif before := task.downloads.get(command.client):
         step.release_around(before, Reason.CLIENT_RESTARTED)
     step.emit(
@@ -79,17 +79,18 @@ def hold_task(step: Step, command: HoldTask) -> None:
 
 def _download_of(task: Task, peer: Peer, path: str) -> Download | None:
     """Return a download by which the peer offers the file, under the path if one is given."""
-    for task_id, client in sorted(peer.downloads):
-        if task_id == task.id and path in ("", task.downloads[client].path):
-            return task.downloads[client]
-    return None
+    known = [task.downloads[client] for task_id, client in peer.downloads if task_id == task.id]
+    return min(
+        (d for d in known if path in ("", d.path) and d.status is not DownloadStatus.FAILED),
+        key=lambda d: (d.status is not DownloadStatus.RUNNING, d.client),
+        default=None,
+    )
 
 
 def _begin(step: Step, task: Task, peer: Peer, path: str) -> Download:
     """Return a new download of the peer's own, named after it."""
-    path = path or task.spec.path
     if not path:
-        raise BadField("path", "is required: the peer has not said where it serves this file")
+        raise BadField("path", "is required: the peer has no download of this task")
     client = ClientId(peer.id)
     _check_room_for_download(step, task, client)
     if before := task.downloads.get(client):
@@ -109,7 +110,7 @@ def pause_task(step: Step, command: PauseTask) -> None:
 def remove_task(step: Step, command: RemoveTask) -> None:
     """Forget a task. Raises NotFound."""
     task = step.task(command.task)
-    if command.keep_copy and task.status is CdnStatus.SUCCESS:
+    if command.keep_copy and (task.status is CdnStatus.SUCCESS or task.adopted):
         _clear(step, task, command.reason)
     else:
         forget_task(step, task, command.reason)

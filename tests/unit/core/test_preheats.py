@@ -3,6 +3,7 @@
 import pytest
 
 from supernode.core.commands import (
+    AdoptTask,
     CreatePreheat,
     EndPreheat,
     RemovePreheat,
@@ -10,7 +11,7 @@ from supernode.core.commands import (
 )
 from supernode.core.errors import Full, NotFound, PreheatEnded
 from supernode.core.events import TaskRemoved
-from supernode.core.identity import PreheatId
+from supernode.core.identity import PreheatId, task_id
 from supernode.core.model import CdnStatus, Limits, PreheatStatus, TaskSpec
 from supernode.core.reasons import Reason
 from tests.world import World
@@ -107,8 +108,49 @@ def test_removing_a_preheat_that_waits_touches_no_fetch_of_others() -> None:
     assert world.tracker.task(a.task)
 
 
+def test_removing_a_preheat_that_waits_touches_no_fetch_of_another_preheat() -> None:
+    """Another one began the fetch and was removed by time: nobody knows of it but the task."""
+    world = World()
+    a = world.client("a")
+    preheat = create(world)
+    a.leave()
+    world.do(RemovePreheat(preheat=preheat))
+    assert world.tracker.task(a.task).status is CdnStatus.WAITING
+
+
+def test_removing_the_preheat_of_a_file_that_is_being_verified_leaves_it() -> None:
+    world = World()
+    identity = task_id("http://o/x")
+    adopt = AdoptTask(task=identity, spec=SPEC, length=5, piece_size=4 << 20, last_used=1.0)
+    world.do(adopt)
+    preheat = create(world)
+    world.do(StartPreheat(preheat=preheat))
+    world.do(RemovePreheat(preheat=preheat))
+    assert world.tracker.task(identity).adopted
+
+
+def test_a_preheat_is_a_use_of_its_file() -> None:
+    world = World()
+    first, second = (world.client(url[-1], url=url) for url in ("http://o/x", "http://o/y"))
+    for client in (first, second):
+        world.cache(client.task, 0, 1, 2, 3)
+        world.finish(client.task)
+        client.has(0, 1, 2, 3)
+    world.do(StartPreheat(preheat=create(world)))
+    assert [task.id for task in world.tracker.idle_tasks()] == [second.task, first.task]
+
+
 def test_there_is_a_bound() -> None:
     world = World(Limits(most_preheats=1))
     create(world)
     assert create(world), "joining needs no room"
     world.refused(CreatePreheat(spec=TaskSpec(raw_url="http://o/y", task_url="http://o/y")), Full)
+
+
+def test_those_that_have_ended_keep_nobody_from_asking_and_are_bounded_too() -> None:
+    world = World(Limits(most_preheats=1, most_ended_preheats=2))
+    preheats = []
+    for n in range(4):
+        preheats.append(create(world, f"http://o/{n}"))
+        world.do(EndPreheat(preheat=preheats[-1], reason=Reason.ORIGIN_DNS))
+    assert [preheat.id for preheat in world.tracker.preheats()] == preheats[2:]

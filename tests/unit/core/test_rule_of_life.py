@@ -2,7 +2,7 @@
 
 import pytest
 
-from supernode.core.commands import RemovePeer, SeePeer
+from supernode.core.commands import Expire, RemovePeer, SeePeer
 from supernode.core.errors import NotFound, TaskEnded
 from supernode.core.events import (
     DownloadSeen,
@@ -15,6 +15,7 @@ from supernode.core.events import (
 from supernode.core.identity import PeerId
 from supernode.core.model import DownloadStatus, Limits
 from supernode.core.reasons import Reason
+from supernode.core.transitions.expiry import MOST_AT_ONCE
 from tests.world import Client, World, status, swarm
 
 LIMITS = Limits()
@@ -178,3 +179,51 @@ def test_a_file_that_is_there_stays_when_everybody_has_gone() -> None:
     world.pass_time(LONG)
     assert world.tracker.task(a.task).swarm.known
     assert not world.tracker.task(a.task).downloads
+
+
+def test_a_client_that_fetches_a_piece_is_not_dropped_meanwhile() -> None:
+    """Neither is its peer: a piece may take longer than silence is borne."""
+    limits = Limits(peer_ttl=20.0, silent_after=10.0, seen_every=2.0)
+    world, (a,) = swarm("a", cached=1, peer_ttl=20.0, silent_after=10.0, seen_every=2.0)
+    a.take()
+    world.pass_time(limits.peer_ttl + limits.seen_every + 1)
+    assert status(a) is DownloadStatus.RUNNING
+    assert knows(world, peer_of(a))
+
+
+def test_a_client_that_calls_makes_its_peer_heard_at_once() -> None:
+    world, (a,) = swarm("a", cached=0, silent_after=10.0)
+    world.pass_time(10.0)
+    assert world.tracker.peer(peer_of(a)).silent
+    a.pull()
+    assert not world.tracker.peer(peer_of(a)).silent
+
+
+def test_a_silent_peer_that_asks_for_itself_is_heard_at_once() -> None:
+    world = World(Limits(silent_after=10.0))
+    peer = world.peer("a")
+    world.pass_time(10.0)
+    world.do(SeePeer(peer=peer))
+    assert not world.tracker.peer(peer).silent
+
+
+def test_a_download_that_failed_without_a_piece_is_forgotten_though_its_peer_lives() -> None:
+    world, (a,) = swarm("a", cached=0)
+    a.leave()
+    peer = world.peer("a")
+    for _ in range(10):
+        world.pass_time(60)
+        world.do(SeePeer(peer=peer))
+    assert not world.tracker.task(a.task).downloads
+
+
+def test_what_is_over_goes_in_small_steps() -> None:
+    world = World()
+    for n in range(3 * MOST_AT_ONCE):
+        world.peer(f"p{n}")
+    world.now += LONG
+    steps = 1
+    while world.do(Expire()):
+        steps += 1
+    assert steps >= 6, "each peer falls silent and expires"
+    assert not world.tracker.peers()

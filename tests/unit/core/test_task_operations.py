@@ -1,5 +1,6 @@
 """What operators and peers can do to a task as a whole: one test a rule."""
 
+import msgspec
 import pytest
 
 from supernode.core.commands import (
@@ -7,16 +8,18 @@ from supernode.core.commands import (
     FailFetch,
     HoldTask,
     PauseTask,
+    PullStatus,
     RegisterTask,
     RemoveTask,
     StartFetch,
 )
-from supernode.core.errors import BadField, NotFound, TaskConflict
+from supernode.core.errors import BadField, Full, NotFound, TaskConflict
 from supernode.core.events import TaskPaused, TaskResumed
 from supernode.core.identity import ClientId, PeerId, TaskId, task_id
-from supernode.core.model import CdnStatus, DownloadStatus, TaskSpec
+from supernode.core.model import CdnStatus, DownloadStatus, Limits, Secrets, TaskSpec
 from supernode.core.pieces import content_size
 from supernode.core.reasons import Reason
+from supernode.core.state import MOST_GONE
 from tests.world import SIZE, World, status, swarm
 
 URL = "http://o/x"
@@ -62,6 +65,30 @@ def test_there_is_no_copy_to_keep_of_a_file_that_is_still_being_fetched() -> Non
     world.do(RemoveTask(task=a.task, reason=Reason.TASK_DELETED, keep_copy=True))
     with pytest.raises(NotFound):
         a.pull()
+
+
+def test_why_tasks_are_gone_is_remembered_of_the_last_ones() -> None:
+    world = World(Limits(most_tasks=1))
+    tasks = []
+    for n in range(MOST_GONE + 1):
+        tasks.append(world.client("a", url=f"http://o/{n}").task)
+        world.do(RemoveTask(task=tasks[-1], reason=Reason.TASK_DELETED))
+    reasons = []
+    for task in (tasks[0], tasks[1], tasks[-1]):
+        with pytest.raises(NotFound) as gone:
+            world.tracker.task(task)
+        reasons.append(gone.value.reason)
+    assert reasons == [None, Reason.TASK_DELETED, Reason.TASK_DELETED]
+
+
+def test_a_file_that_is_being_verified_is_kept_when_its_swarm_is_cleared() -> None:
+    world = World()
+    identity = task_id(URL)
+    adopt = AdoptTask(task=identity, spec=spec(), length=5, piece_size=SIZE, last_used=1.0)
+    world.do(adopt)
+    assert [task.id for task in world.tracker.idle_tasks()] == [identity], "it may be evicted"
+    world.do(RemoveTask(task=identity, reason=Reason.TASK_DELETED, keep_copy=True))
+    assert world.tracker.task(identity).adopted
 
 
 def test_a_removed_task_can_be_asked_for_again() -> None:
@@ -131,6 +158,24 @@ def test_pausing_twice_is_pausing_once() -> None:
     assert world.count(TaskPaused) == world.count(TaskResumed) == 1
 
 
+def test_a_paused_task_is_paused_until_an_operator_says_otherwise() -> None:
+    world, (a,) = swarm("a")
+    world.do(PauseTask(task=a.task, paused=True))
+    world.fail(a.task, Reason.ORIGIN_BROKEN)
+    for _ in range(10):
+        world.pass_time(1_000)
+    again = world.client("b")
+    assert world.tracker.task(again.task).paused
+
+
+def test_a_paused_task_is_not_evicted() -> None:
+    world, (a,) = swarm("a")
+    a.has(0, 1, 2, 3)
+    world.finish(a.task)
+    world.do(PauseTask(task=a.task, paused=True))
+    assert not list(world.tracker.idle_tasks())
+
+
 def test_the_fetch_of_a_paused_task_does_not_begin() -> None:
     world = World()
     first = world.client("a", url="http://o/1")
@@ -148,6 +193,32 @@ def test_a_peer_that_has_the_whole_file_is_a_holder_of_all_of_it() -> None:
     world.do(HoldTask(task=a.task, peer=PeerId("a-10.0.0.1-15001")))
     assert status(a) is DownloadStatus.SUCCESS
     assert sorted(b.take(4)) == [(0, "a"), (1, "a"), (2, "a"), (3, "a")]
+
+
+def test_of_several_downloads_of_a_peer_the_one_that_runs_becomes_whole() -> None:
+    world, (a,) = swarm("a")
+    world.finish(a.task)
+    peer = world.peer("a")
+    b = world.client("b", of="a")
+    a.leave()
+    c = world.client("c", of="a")
+    c.has(0, 1, 2, 3)
+    world.do(HoldTask(task=a.task, peer=peer))
+    assert (status(a), status(b)) == (DownloadStatus.FAILED, DownloadStatus.SUCCESS)
+
+
+def test_a_peer_whose_download_failed_says_where_it_has_the_file() -> None:
+    world, (a,) = swarm("a")
+    world.finish(a.task)
+    a.pull(status=PullStatus.FINISHED)
+    assert status(a) is DownloadStatus.FAILED
+    world.refused(HoldTask(task=a.task, peer=world.peer("a")), BadField)
+
+
+def test_a_whole_file_is_one_download_more() -> None:
+    world, (a,) = swarm("a", most_downloads=1)
+    world.finish(a.task)
+    world.refused(HoldTask(task=a.task, peer=world.peer("b"), path="/b"), Full)
 
 
 def test_a_peer_may_hold_what_it_never_asked_for_if_it_says_where() -> None:
@@ -199,10 +270,8 @@ def test_a_file_found_on_disk_is_known_and_never_waits_for_a_fetch() -> None:
     ("known", "asked", "complaint"),
     [
         ({"md5": "ab" * 16}, {"identifier": "ab" * 16}, "MD5"),
-        ({"identifier": "ab" * 16}, {"md5": "ab" * 16}, "without an MD5"),
+        ({"identifier": "ab" * 16}, {"md5": "ab" * 16}, "without checking an MD5"),
         ({"identifier": "ab" * 16}, {"md5": "ab" * 16, "identifier": "ab" * 16}, "MD5"),
-        ({"insecure": True}, {}, "trust"),
-        ({"root_cas": ("PEM",)}, {"root_cas": ("OTHER",)}, "trust"),
     ],
 )
 def test_a_client_that_asks_for_more_than_there_is_is_told_so(
@@ -214,10 +283,18 @@ def test_a_client_that_asks_for_more_than_there_is_is_told_so(
         ask(world, spec(**asked))
 
 
-@pytest.mark.parametrize("asked", [{"insecure": True}, {"root_cas": ("PEM",)}, {"path": "/q"}])
-def test_a_client_that_asks_for_less_joins(asked: dict[str, object]) -> None:
+def test_what_was_fetched_on_somebodys_trust_is_shared_with_those_who_trust_the_same() -> None:
     world = World()
-    assert ask(world, spec()) == ask(world, spec(**asked), "y")
+    kinds: list[dict[str, object]] = [
+        {},
+        {"insecure": True},
+        {"root_cas": ("PEM",)},
+        {"root_cas": ("PEM", "OTHER")},
+    ]
+    tasks = [ask(world, spec(**kind)) for kind in kinds]
+    assert len(set(tasks)) == len(kinds)
+    assert tasks == [ask(world, spec(**kind, path="/q"), "y") for kind in kinds]
+    assert tasks[3] == ask(world, spec(root_cas=("OTHER", "PEM", "PEM")), "x")
 
 
 # what came from whom
@@ -232,3 +309,39 @@ def test_a_download_counts_what_it_got_from_the_seed_and_from_peers() -> None:
     piece = content_size(SIZE)
     assert (a.download.from_seed, a.download.from_peers) == (2 * piece, 0)
     assert (b.download.from_seed, b.download.from_peers) == (0, piece)
+
+
+# what is there only for the fetch
+
+
+SECRET = Secrets({"Authorization": "Bearer s3cr3t"})
+
+
+@pytest.mark.parametrize("ends", ["finishes", "fails"])
+def test_when_there_is_nothing_left_to_fetch_with_them_secrets_are_forgotten(ends: str) -> None:
+    world = World()
+    task = ask(world, spec(headers=SECRET, root_cas=("PEM",)))
+    assert world.tracker.task(task).spec.headers.reveal() == SECRET.reveal()
+    world.cache(task, 0, 1, 2, 3)
+    if ends == "finishes":
+        world.finish(task)
+    else:
+        world.fail(task, Reason.ORIGIN_BROKEN)
+    known = world.tracker.task(task).spec
+    assert known.headers.reveal() == {"Authorization": ""}
+    assert known.root_cas == ()
+
+
+def test_what_clients_say_for_fetches_is_bounded_and_comes_free_again() -> None:
+    world = World(Limits(most_spec_bytes=20))
+    first = ask(world, spec(headers=SECRET))
+    other = RegisterTask(
+        spec=msgspec.structs.replace(spec(headers=SECRET), task_url="http://o/y"),
+        client=ClientId("z"),
+        peer=None,
+        path="",
+    )
+    world.refused(other, Full)
+    world.cache(first, 0, 1, 2, 3)
+    world.finish(first)
+    world.do(other)

@@ -83,6 +83,8 @@ def fingerprint(state: State) -> tuple[object, ...]:
         tasks.append((values, [copy.copy(getattr(task.swarm, s)) for s in Swarm.__slots__]))
     return (
         [dataclasses.asdict(peer) for peer in state.peers.values()],
+        list(state.heard_peers),
+        list(state.silent_peers),
         tasks,
         list(state.waiting),
         list(state.failed),
@@ -294,8 +296,8 @@ class Machine(RuleBasedStateMachine):
             self.do(StartFetch(task=task))
 
     def running(self) -> list[tuple[TaskId, int]]:
-        tasks = self.tracker.tasks_in(CdnStatus.RUNNING)
-        return [(task, self.tracker.task(task).generation) for task in tasks]
+        tasks = self.tracker.tasks()
+        return [(t.id, t.generation) for t in tasks if t.status is CdnStatus.RUNNING]
 
     @rule(known=st.booleans())
     def size(self, known: bool) -> None:
@@ -386,7 +388,8 @@ class Machine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.1, 11.0, 80.0, 200.0, 400.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
-        self.do(Expire())
+        while self.do(Expire()):
+            pass
         assert all(lease.deadline > self.now for lease in self.tracker._state.leases.values())
 
     @invariant()

@@ -1,0 +1,57 @@
+"""The order of a start, and its end when somebody says to stop meanwhile."""
+
+from collections.abc import AsyncIterator
+
+import trio
+
+from supernode.daemon import _started
+from supernode.supervision import Service
+
+
+class Signals:
+    """What the daemon is told: at once, or never."""
+
+    def __init__(self, *signals: int) -> None:
+        self._signals = list(signals)
+
+    def __aiter__(self) -> AsyncIterator[int]:
+        return self
+
+    async def __anext__(self) -> int:
+        if not self._signals:
+            await trio.sleep_forever()
+        return self._signals.pop()
+
+
+def service(name: str, begun: list[str], *, ready: bool = True) -> Service:
+    async def run(*, task_status: trio.TaskStatus[None]) -> None:
+        begun.append(name)
+        if ready:
+            task_status.started()
+        await trio.sleep_forever()
+
+    return run
+
+
+async def test_a_service_starts_when_the_one_before_it_is_ready(autojump_clock: object) -> None:
+    begun: list[str] = []
+    names = ["first", "second", "third"]
+    async with trio.open_nursery() as root:
+        assert await _started(root, {name: service(name, begun) for name in names}, Signals())
+        assert begun == names
+        root.cancel_scope.cancel()
+
+
+async def test_who_is_told_to_stop_while_starting_starts_nothing_more(
+    autojump_clock: object,
+) -> None:
+    begun: list[str] = []
+    services = {
+        "slow": service("slow", begun, ready=False),
+        "next": service("next", begun),
+    }
+    with trio.fail_after(10):
+        async with trio.open_nursery() as root:
+            assert not await _started(root, services, Signals(15))
+            assert begun == ["slow"]
+            root.cancel_scope.cancel()
