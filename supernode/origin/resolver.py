@@ -62,8 +62,8 @@ class Resolver(trio.abc.HostnameResolver):
     async def getnameinfo(
         self, sockaddr: tuple[str, int] | tuple[str, int, int, int], flags: int
     ) -> tuple[str, str]:
-        """See ``socket.getnameinfo``, which nobody here needs."""
-        raise NotImplementedError
+        """See ``socket.getnameinfo``."""
+        return await trio.to_thread.run_sync(socket.getnameinfo, sockaddr, flags)
 
     def _has_room(self, question: Question) -> bool:
         domain = _domain(question)
