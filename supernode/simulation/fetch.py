@@ -57,14 +57,13 @@ class Fetch:
     def _arrive(self) -> None:
         """The holder has been asked."""
         world, piece = self._world, self._piece
-        up = world.seed_up
-        if piece.holder is not None:
-            holder = world.peers[piece.holder]
-            if holder.vanished:
-                patience = STALL_SECONDS if self._connected else CONNECT_SECONDS
-                world.agenda.after(patience, self._give_up)
-                return
-            up = holder.up
+        up = world.seed_up if piece.holder is None else world.peers[piece.holder].up
+        if self._down.is_cut:
+            return
+        if up.is_cut:
+            patience = STALL_SECONDS if self._connected else CONNECT_SECONDS
+            world.agenda.after(patience, self._give_up)
+            return
         size = world.file.framed[piece.number]
         self._transfer = world.network.start(up, self._down, size, self._sent, self._stall)
 

@@ -25,7 +25,7 @@ class Link:
         capacity: bytes/s.
     """
 
-    __slots__ = ("capacity", "heard", "share", "transfers")
+    __slots__ = ("capacity", "heard", "is_cut", "share", "transfers")
 
     def __init__(self, capacity: float) -> None:
         self.capacity = capacity
@@ -35,6 +35,8 @@ class Link:
         """The share that the other links of its transfers reckon with, nearly."""
         self.transfers: dict[Transfer, Link] = {}
         """What passes it, with the link at the other end."""
+        self.is_cut = False
+        """Nothing may begin on it any more."""
 
 
 class Transfer:
@@ -105,7 +107,8 @@ class Network:
             self._remove(transfer)
 
     def cut(self, link: Link) -> None:
-        """End all that passes a link now, without a word to those who receive it."""
+        """End all that passes a link, for good, without a word to those who receive it."""
+        link.is_cut = True
         for transfer in list(link.transfers):
             self.stop(transfer)
             if transfer.up is link:

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 
@@ -34,8 +35,8 @@ class Arrivals(NamedTuple):
     def moments(self, peers: int, chance: random.Random) -> list[float]:
         """Return when each peer begins, in order; the first does at 0."""
         if self.rate:
-            gaps = [0.0, *(chance.expovariate(self.rate) for _ in range(peers - 1))]
-            return [sum(gaps[: n + 1]) for n in range(peers)]
+            gaps = (chance.expovariate(self.rate) for _ in range(peers - 1))
+            return list(accumulate(gaps, initial=0.0))
         return [self.spread * n / max(1, peers - 1) for n in range(peers)]
 
 

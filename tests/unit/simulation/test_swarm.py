@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner
@@ -14,10 +15,12 @@ from supernode.services import expiry
 from supernode.simulation import fetch, peer
 from supernode.simulation import supernode as virtual
 from supernode.simulation.command import command
-from supernode.simulation.figures import Figures, Sent, Spread
+from supernode.simulation.figures import Figures, Sent, Spread, fluid_bound
+from supernode.simulation.links import Link, Network, Transfer
 from supernode.simulation.plan import Arrivals, Failure, Plan, Slowness
 from supernode.simulation.run import simulate
 
+Call = Callable[[], None]
 RATE = 10.0 * MIB
 ONE_PIECE = SMALLEST_PIECE - FRAME_BYTES
 
@@ -119,6 +122,30 @@ def test_survivors_of_the_vanished_get_the_file() -> None:
     assert seconds(figures).max > seconds(undisturbed).max
 
 
+def test_nothing_begins_at_the_vanished(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: set[Link] = set()
+    begun_after = 0
+
+    def watched_cut(network: Network, link: Link) -> None:
+        cut.add(link)
+        really_cut(network, link)
+
+    def watched_start(
+        network: Network, up: Link, down: Link, size: float, finished: Call, stalled: Call
+    ) -> Transfer:
+        nonlocal begun_after
+        begun_after += up in cut or down in cut
+        return really_start(network, up, down, size, finished, stalled)
+
+    really_cut, really_start = Network.cut, Network.start
+    monkeypatch.setattr(Network, "cut", watched_cut)
+    monkeypatch.setattr(Network, "start", watched_start)
+    for seed in range(5):
+        assert simulate(plan(12, seed=seed, failure=Failure(4, 0.3))).vanished == 4
+    assert len(cut) == 5 * 4 * 2
+    assert begun_after == 0
+
+
 def test_a_swarm_without_a_supernodes_bytes_ends_all_the_same() -> None:
     figures = simulate(plan(3, 8 * MIB, seed_up=1.0))
     assert (figures.complete, figures.seconds) == (0, None)
@@ -129,10 +156,29 @@ def test_peers_that_vanish_all_leave_nobody() -> None:
     assert (figures.complete, figures.vanished, figures.seconds) == (0, 3, None)
 
 
-def test_slow_uplinks_make_the_bound_longer() -> None:
-    slow = plan(10, peer_down=10 * RATE, slowness=Slowness(5, RATE / 10))
-    total = RATE + 5 * RATE + 5 * RATE / 10
-    assert simulate(slow).fluid_bound == pytest.approx(10 * slow.size / total)
+F = 64 * MIB
+
+
+@pytest.mark.parametrize(
+    ("what", "bound"),
+    [
+        (plan(seed_up=RATE / 2, origin_rate=RATE), 2 * F / RATE),
+        (plan(peer_down=RATE / 2, origin_rate=RATE), 2 * F / RATE),
+        (plan(origin_rate=RATE / 2), 2 * F / RATE),
+        (plan(peer_down=9 * RATE, seed_up=9 * RATE, peer_up=RATE / 10), 10 * F / (10 * RATE)),
+        (
+            plan(peer_down=9 * RATE, slowness=Slowness(5, RATE / 10)),
+            10 * F / (RATE + 5 * RATE + 5 * RATE / 10),
+        ),
+        (
+            plan(peer_down=9 * RATE, peer_up=RATE / 10, failure=Failure(3, 0.5)),
+            7 * F / (RATE + 10 * RATE / 10),
+        ),
+        (plan(seed_up=RATE / 2, arrivals=Arrivals(spread=9.0)), F / RATE),
+    ],
+)
+def test_what_bounds_a_fluid(what: Plan, bound: float) -> None:
+    assert fluid_bound(what)[0] == pytest.approx(bound)
 
 
 def test_peers_arrive_when_they_should() -> None:
