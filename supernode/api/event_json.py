@@ -85,6 +85,13 @@ _SHOWN: dict[str, tuple[_Shown, ...]] = {
     "overdue_at": (_moment_in("overdue_at", "overdueAt"),),
     "deadline": (_moment_in("deadline", "deadline"),),
     "avoid_until": (_moment_in("avoid_until", "avoidUntil"),),
+    "retry_at": (
+        _Shown(
+            "retryAt",
+            Moment | None,
+            lambda event: None if event.retry_at is None else _moment(event.retry_at),
+        ),
+    ),
     "question": (),
 }
 

@@ -34,7 +34,8 @@ _NO_PREHEAT = {404: "no such preheat task"}
 _REFUSED = {403: "the call system may not ask for files"}
 _FORBIDDEN = {403: "the origin is forbidden"}
 _CONFLICT = {409: "the task is not in a state, or not for a file, that allows this"}
-_ENDED = {409: "the task or the download has ended", 502: "the origin did not deliver"}
+_NO_FILE = {502: "the origin did not deliver"}
+_ENDED = {409: "the task or the download has ended"} | _NO_FILE
 _FULL = {503: "there is no room for another one"}
 
 
@@ -141,7 +142,7 @@ def routes(rest: Rest) -> list[Operation]:
             answer=TaskCreateResponse,
             success="the task's ID, the same for all who ask for the file",
             status=201,
-            errors=_BAD | _REFUSED | _NO_PEER | _CONFLICT | _FULL,
+            errors=_BAD | _REFUSED | _NO_PEER | _CONFLICT | _NO_FILE | _FULL,
             waits=True,
         ),
         Operation(

@@ -127,6 +127,8 @@ class TaskFailed(TaskEvent, frozen=True, kw_only=True, tag="task.failed"):
     status: CdnStatus
     reason: Reason
     detail: str
+    retry_at: float | None = None
+    """Until then the origin, which is to blame, is not asked again."""
     concerns = Concern.EVERYBODY
 
 

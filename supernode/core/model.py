@@ -80,6 +80,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A peer that was not heard of for so long is offered last."""
     failed_task_ttl: float = 300.0
     """How long a failed task is remembered after its last client."""
+    failed_origin_pause: float = 5.0
+    """How long an origin is not asked again for a file that it did not deliver …"""
+    failed_origin_longest_pause: float = 60.0
+    """… up to so long: the pause doubles while it keeps failing."""
     preheat_keep: float = 86_400.0
     """How long an ended preheat is remembered."""
 
@@ -251,6 +255,10 @@ class Task:
     """Nothing is handed out, and the fetch does not begin."""
     reason: Reason | None = None
     detail: str = ""
+    failures: int = 0
+    """How often in a row its origin has failed."""
+    retry_at: float = 0.0
+    """Until then its origin is not asked again."""
     length: int | None = None
     """Content bytes, once the origin said so or all have come."""
     piece_size: int | None = None

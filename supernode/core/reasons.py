@@ -31,6 +31,11 @@ class Reason(Enum):
     ORIGIN_REDIRECTS = ("origin_redirects", "the origin redirects without end", Actor.ORIGIN)
     ORIGIN_ENCODING = ("origin_encoding", "the origin insists on a content encoding", Actor.ORIGIN)
     ORIGIN_LENGTH = ("origin_length", "the origin sent another length than it said", Actor.ORIGIN)
+    ORIGIN_CHANGED = (
+        "origin_changed",
+        "the origin's file changed while it was fetched; ask again to have it fetched anew",
+        Actor.CLIENT,
+    )
     # Something else failed.
     URL_FORBIDDEN = ("url_forbidden", "the policy forbids to contact this origin", Actor.OPERATOR)
     URL_INVALID = ("url_invalid", "the URL cannot be fetched", Actor.CLIENT)

@@ -177,6 +177,7 @@ class State:
         if before := self.tasks.get(event.task):
             task.downloads = before.downloads
             task.paused = before.paused
+            task.failures = before.failures
             del self.failed[event.task]
         self.gone.pop(event.task, None)
         self.next_generation = event.generation + 1
@@ -218,6 +219,9 @@ class State:
         self._forget_means(task)
         task.reason = event.reason
         task.detail = event.detail
+        if event.retry_at is not None:
+            task.retry_at = event.retry_at
+            task.failures += 1
         self.waiting.pop(event.task, None)
         self.failed[event.task] = None
         for download in task.downloads.values():

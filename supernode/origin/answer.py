@@ -74,7 +74,7 @@ class OriginAnswer:
         except h11.RemoteProtocolError as error:
             announced = self.length is not None and not self.chunked
             reason = Reason.ORIGIN_LENGTH if announced else Reason.ORIGIN_BROKEN
-            raise OriginError(reason, f"{self.so_far}, then the end") from error
+            raise OriginError(reason, f"{self.so_far}, then the end", may_pass=True) from error
         if isinstance(event, h11.Data):
             block = bytes(event.data)
             if self.length is not None and self._received + len(block) > self.length:
@@ -83,7 +83,8 @@ class OriginAnswer:
             return block
         self._ended = True
         if self.length is not None and self._received < self.length:
-            raise OriginError(Reason.ORIGIN_LENGTH, f"{self.so_far}, then the end")
+            problem = f"{self.so_far}, then the end"
+            raise OriginError(Reason.ORIGIN_LENGTH, problem, may_pass=True)
         if self.length is not None and self._exchange.has_surplus:
             raise OriginError(Reason.ORIGIN_LENGTH, f"{self.so_far}, then more")
         return b""
@@ -127,7 +128,7 @@ async def ask(
     except h11.RemoteProtocolError:
         # As above, for the origin's headers.
         problem = f"{request.place}: no proper HTTP answer"
-        raise OriginError(Reason.ORIGIN_BROKEN, problem) from None
+        raise OriginError(Reason.ORIGIN_BROKEN, problem, may_pass=True) from None
     problem = f"{request.place}: more than {MAX_INFORMATIONAL} answers of status 1xx"
     raise OriginError(Reason.ORIGIN_BROKEN, problem)
 

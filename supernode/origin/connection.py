@@ -45,10 +45,11 @@ class OriginConnection:
                     await tls.do_handshake()
             except trio.TooSlowError:
                 problem = f"{name}: no TLS handshake in time"
-                raise OriginError(Reason.ORIGIN_TIMEOUT, problem) from None
+                raise OriginError(Reason.ORIGIN_TIMEOUT, problem, may_pass=True) from None
             except trio.BrokenResourceError as error:
-                problem = f"{name}: {_tls_problem(error.__cause__)}"
-                raise OriginError(Reason.ORIGIN_TLS, problem) from error
+                cause = error.__cause__
+                problem, cut = f"{name}: {_tls_problem(cause)}", _is_cut_off(cause)
+                raise OriginError(Reason.ORIGIN_TLS, problem, may_pass=cut) from error
             undo.pop_all()
         self._stream = tls
 
@@ -71,7 +72,8 @@ class OriginConnection:
         try:
             return bytes(await self._stream.receive_some(most))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise OriginError(Reason.ORIGIN_BROKEN, f"{self._name}: connection lost") from error
+            problem = f"{self._name}: connection lost"
+            raise OriginError(Reason.ORIGIN_BROKEN, problem, may_pass=True) from error
 
     def close(self) -> None:
         """Close the connection at once, without a farewell."""
@@ -79,6 +81,11 @@ class OriginConnection:
 
 
 _Stream = trio.SocketStream | trio.SSLStream["_Stream"]
+
+
+def _is_cut_off(cause: BaseException | None) -> bool:
+    """Tell whether a handshake ended without a word about TLS."""
+    return isinstance(cause, ssl.SSLEOFError) or not isinstance(cause, ssl.SSLError)
 
 
 def _tls_problem(cause: BaseException | None) -> str:

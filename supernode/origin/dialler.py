@@ -113,7 +113,7 @@ class Dialler:
                         await proxy.tunnel(connection, place)
                 except trio.TooSlowError:
                     problem = f"{proxy}: no tunnel to {place} in time"
-                    raise OriginError(Reason.ORIGIN_TIMEOUT, problem) from None
+                    raise OriginError(Reason.ORIGIN_TIMEOUT, problem, may_pass=True) from None
             undo.pop_all()
         return connection
 
@@ -148,9 +148,11 @@ async def _resolve(host: str, port: int, deadline: float) -> list[_Endpoint]:
             # Without the port: look-ups of one name are one look-up.
             found = await trio.socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except trio.TooSlowError:
-        raise OriginError(Reason.ORIGIN_DNS, f"{host}: no answer in time") from None
+        problem = f"{host}: no answer in time"
+        raise OriginError(Reason.ORIGIN_DNS, problem, may_pass=True) from None
     except OSError as error:
-        raise OriginError(Reason.ORIGIN_DNS, f"{host}: {error.strerror}") from error
+        problem, may_pass = f"{host}: {error.strerror}", error.errno == socket.EAI_AGAIN
+        raise OriginError(Reason.ORIGIN_DNS, problem, may_pass=may_pass) from error
     except UnicodeError as error:
         raise OriginError(Reason.ORIGIN_DNS, f"{host}: not a name") from error
     return [_Endpoint(family, address, port) for family, _, _, _, address in found]
@@ -171,7 +173,8 @@ async def _dial(endpoints: list[_Endpoint], host: str, deadline: float) -> trio.
     Raises:
         OriginError: ORIGIN_REFUSED, ORIGIN_TIMEOUT or NO_DESCRIPTORS.
     """
-    failure = OriginError(Reason.ORIGIN_TIMEOUT, f"no connection to {host} in time")
+    problem = f"no connection to {host} in time"
+    failure = OriginError(Reason.ORIGIN_TIMEOUT, problem, may_pass=True)
     for tried, endpoint in enumerate(endpoints):
         share = (deadline - trio.current_time()) / (len(endpoints) - tried)
         with trio.move_on_after(max(share, 0)):
@@ -182,5 +185,5 @@ async def _dial(endpoints: list[_Endpoint], host: str, deadline: float) -> trio.
                 problem = f"{place}: {os.strerror(error.errno or 0)}"
                 ours = error.errno in (errno.EMFILE, errno.ENFILE)
                 reason = Reason.NO_DESCRIPTORS if ours else Reason.ORIGIN_REFUSED
-                failure = OriginError(reason, problem)
+                failure = OriginError(reason, problem, may_pass=not ours)
     raise failure

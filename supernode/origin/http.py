@@ -24,6 +24,7 @@ from supernode.origin.policy import OriginPolicy
 from supernode.origin.proxy import Proxy
 from supernode.origin.request import OriginRequest, compose
 from supernode.origin.resolver import bound_look_ups
+from supernode.origin.resumption import Resumption, strong_validator
 from supernode.origin.trust import USUAL, TlsContexts, Trust
 from supernode.origin.verdict import judge
 
@@ -108,9 +109,16 @@ class OriginClient:
 
     @asynccontextmanager
     async def open(
-        self, url: str, headers: Mapping[str, str], *, trust: Trust = USUAL
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        trust: Trust = USUAL,
+        resume: Resumption | None = None,
     ) -> AsyncIterator[OriginBody]:
         """Ask for ``url`` and offer its content while the context lasts.
+
+        What is to be resumed comes from its beginning if it cannot be.
 
         Cancelled or left early, it closes the connection.
 
@@ -118,21 +126,26 @@ class OriginClient:
             url: http or https.
             headers: the caller's; Host and those of the connection itself are ours to send.
             trust: whose certificates count, for redirects as well.
+            resume: what is there already of the file; ``headers`` ask for no part of it then.
 
         Raises:
+            NotContinued: it should be asked for from the beginning.
             OriginError: with any ``origin_…`` reason, URL_FORBIDDEN, URL_INVALID, PROXY_REFUSED,
                 TOO_MANY_FETCHES or NO_DESCRIPTORS.
         """
-        request = compose(url, headers)
+        request = compose(url, headers, resume)
         context = await self._contexts.of(trust)
         async with AsyncExitStack() as held:
             request, answer, toll = await self._final_answer(request, context, held)
-            judge(answer, request, self._proxy)
+            judge(answer, request, self._proxy, resume)
+            first = resume.first if resume is not None and answer.status == 206 else 0
             yield OriginBody(
                 status=answer.status,
-                length=answer.length,
+                first=first,
+                length=None if answer.length is None else first + answer.length,
                 etag=answer.headers.get("ETag", ""),
                 last_modified=answer.headers.get("Last-Modified", ""),
+                validator=strong_validator(answer.headers),
                 _blocks=Blocks(answer, toll, self._stall_timeout, Pace(*self._pace)),
             )
 
@@ -151,7 +164,7 @@ class OriginClient:
                         answer = await self._answer(request, context, toll, hop)
                 except trio.TooSlowError:
                     problem = f"{request.place}: no answer within {self._head_timeout:g} s"
-                    raise OriginError(Reason.ORIGIN_TIMEOUT, problem) from None
+                    raise OriginError(Reason.ORIGIN_TIMEOUT, problem, may_pass=True) from None
                 location = answer.headers.get("Location")
                 if answer.status not in (301, 302, 303, 307, 308) or location is None:
                     held.push_async_exit(hop.pop_all())

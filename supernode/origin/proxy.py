@@ -75,10 +75,12 @@ class Proxy:
         head = await _head(connection)
         status = _STATUS_LINE.match(head)
         if status is None or not head.endswith(b"\r\n\r\n"):
-            raise OriginError(Reason.ORIGIN_BROKEN, f"{self}: no proper answer for {place}")
+            problem = f"{self}: no proper answer for {place}"
+            raise OriginError(Reason.ORIGIN_BROKEN, problem, may_pass=True)
         if not status[1].startswith(b"2"):
             problem = f"{self} answers {status[1].decode()} for {place}"
-            raise OriginError(Reason.PROXY_REFUSED, problem)
+            may_pass = status[1].startswith(b"5")  # it did not get through to the origin
+            raise OriginError(Reason.PROXY_REFUSED, problem, may_pass=may_pass)
 
 
 async def _head(connection: OriginConnection) -> bytes:

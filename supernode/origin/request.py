@@ -10,6 +10,7 @@ import httpx2
 from supernode.core.reasons import Reason
 from supernode.origin.errors import OriginError
 from supernode.origin.proxy import Proxy
+from supernode.origin.resumption import Resumption
 from supernode.origin.url import checked_url, host_of, port_of
 from supernode.version import VERSION
 
@@ -112,10 +113,17 @@ class OriginRequest:
         return h11.Request(method="GET", target=target, headers=headers)
 
 
-def compose(url: str, headers: Mapping[str, str]) -> OriginRequest:
+def compose(
+    url: str, headers: Mapping[str, str], resume: Resumption | None = None
+) -> OriginRequest:
     """Return the request for ``url`` with the caller's headers, as far as they are the caller's.
 
     User and password in the URL become an Authorization header, unless there is one.
+
+    Args:
+        url: http or https.
+        headers: the caller's.
+        resume: what is there already of the file.
 
     Raises:
         OriginError: URL_INVALID.
@@ -136,6 +144,8 @@ def compose(url: str, headers: Mapping[str, str]) -> OriginRequest:
     if target.userinfo:
         user = f"{target.username}:{target.password}"
         sent.setdefault("Authorization", f"Basic {b64encode(user.encode()).decode()}")
+    if resume is not None:
+        sent.update(resume.headers)
     return OriginRequest(url=target, headers=sent)
 
 

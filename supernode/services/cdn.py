@@ -1,41 +1,29 @@
 """The CDN: fetches every task's file from its origin, once, and seals its pieces.
 
-A line of three works on the stream, each stage in order: cut into pieces; digest and write each
-piece, which is offered to peers as soon as it is on disk; digest the whole. At most four pieces of
-a fetch are in memory: one with each stage, one between the last two. Whatever is slowest holds up
-the origin.
+Says which files are fetched at a time, and what becomes of each: ``fetching`` has how it comes.
 """
 
-import hashlib
+import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 import structlog
 import trio
 
-from supernode.core.commands import (
-    CachePiece,
-    FailFetch,
-    FinishFetch,
-    RemoveTask,
-    SizeTask,
-    StartFetch,
-)
+from supernode.core.commands import FailFetch, FinishFetch, RemoveTask, StartFetch
 from supernode.core.errors import InvariantError, NotFound, TaskConflict
 from supernode.core.identity import TaskId, without_credentials
 from supernode.core.model import CdnStatus, Task, TaskSpec
-from supernode.core.pieces import content_size, digest_length, framed_length
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
 from supernode.feed import REMOVED, TO_FETCH
 from supernode.origin.errors import OriginError
-from supernode.origin.http import OriginBody, OriginClient
-from supernode.origin.trust import Trust
+from supernode.origin.http import OriginClient
 from supernode.origin.url import origin_key
+from supernode.services.fetching import Fetched, Fetching, Tools
+from supernode.services.retries import RetryPolicy
 from supernode.storage.errors import Discarded, StoreError
 from supernode.storage.piece_files import PieceFile, PieceStore
 from supernode.storage.sidecars import Provenance
@@ -72,6 +60,7 @@ class Cdn:
         origin: where they come from.
         most_fetches: how many files are fetched at once; each takes up to four pieces of memory.
         most_per_origin: how many of them from one origin, so that a slow one holds up no other.
+        retries: how often an origin is asked again.
     """
 
     def __init__(
@@ -82,13 +71,20 @@ class Cdn:
         *,
         most_fetches: int = 16,
         most_per_origin: int = 8,
+        retries: RetryPolicy | None = None,
     ) -> None:
         self._dispatch = dispatch
         self._store = store
-        self._origin = origin
         self._most_fetches = most_fetches
         self._most_per_origin = most_per_origin
-        self._hashers = trio.CapacityLimiter(most_fetches)
+        self._tools = Tools(
+            dispatch=dispatch,
+            store=store,
+            origin=origin,
+            hashers=trio.CapacityLimiter(most_fetches),
+            retries=retries or RetryPolicy(),
+            chance=random.Random(),  # noqa: S311 - it spreads load, it guards nothing
+        )
         self._begun: set[Fetch] = set()
         self._at_origin: Counter[str] = Counter()
 
@@ -170,58 +166,24 @@ class Cdn:
     async def _fetch(self, fetch: Fetch) -> None:
         """Fetch one file, whatever happens ending in SUCCESS or in a failure with its reason."""
         fetched = await self._attempt(fetch)
-        if not isinstance(fetched, _Fetched):
+        if not isinstance(fetched, Fetched):
             await self._give_up(fetch, *fetched)
         elif self._is_running(fetch):
             await self._finish(fetch, fetched)
 
-    async def _attempt(self, fetch: Fetch) -> "_Fetched | tuple[Reason, str]":
+    async def _attempt(self, fetch: Fetch) -> Fetched | tuple[Reason, str]:
         """Return the file, or why there is none."""
-        spec = fetch.spec
+        fetching = Fetching(self._tools, fetch.task, fetch.generation, fetch.spec)
         try:
-            headers, trust = spec.headers.reveal(), Trust(spec.insecure, spec.root_cas)
-            async with self._origin.open(spec.raw_url, headers, trust=trust) as body:
-                fetched = await self._take(fetch, body)
-        except* (OriginError, StoreError) as errors:
-            first = first_of(errors)
-            assert isinstance(first, OriginError | StoreError)
-            failure = first.reason, first.detail
-        except* Exception as errors:
+            return await fetching.run()
+        except (OriginError, StoreError) as error:
+            return error.reason, error.detail
+        except Exception as error:
             if self._is_running(fetch):
                 log.exception("a fetch failed")
-            failure = Reason.INTERNAL, type(first_of(errors)).__name__
-        else:
-            return fetched
-        return failure
+            return Reason.INTERNAL, type(first_of(error)).__name__
 
-    async def _take(self, fetch: Fetch, body: OriginBody) -> "_Fetched":
-        """Store the whole body. Raises OriginError and StoreError, possibly in a group."""
-        piece_size = self._dispatch(
-            SizeTask(task=fetch.task, generation=fetch.generation, length=body.length)
-        )
-        file = await self._store.create(fetch.task, piece_size)
-        await self._check_room(body.length)
-        if body.length is not None:
-            file.end_known(framed_length(body.length, piece_size))
-        whole = _WholeFile()
-        cut, to_seal = trio.open_memory_channel[memoryview](0)
-        sealed, to_digest = trio.open_memory_channel[memoryview](1)
-        async with trio.open_nursery() as nursery, to_digest:
-            nursery.start_soon(_cut, body.chunks(), content_size(piece_size), cut)
-            nursery.start_soon(self._seal, fetch, file, to_seal, sealed)
-            async for piece in to_digest:
-                await trio.to_thread.run_sync(whole.add, piece, limiter=self._hashers)
-        file.end_known(framed_length(whole.length, piece_size))
-        return _Fetched(file, whole, body.etag, body.last_modified)
-
-    async def _check_room(self, length: int | None) -> None:
-        """Raise StoreError if the file can never fit, whatever is removed for it."""
-        total = (await self._store.disk_use()).total
-        if length is not None and length > total:
-            detail = f"the file has {length} bytes, the whole disk {total}"
-            raise StoreError(Reason.DISK_FULL, detail)
-
-    async def _finish(self, fetch: Fetch, fetched: "_Fetched") -> None:
+    async def _finish(self, fetch: Fetch, fetched: Fetched) -> None:
         """Have the whole judged by its digest."""
         whole = fetched.whole
         right = self._dispatch(
@@ -238,31 +200,7 @@ class Cdn:
         else:
             await self._discard(fetched.file)
 
-    async def _seal(
-        self,
-        fetch: Fetch,
-        file: PieceFile,
-        pieces: trio.MemoryReceiveChannel[memoryview],
-        sealed: trio.MemorySendChannel[memoryview],
-    ) -> None:
-        """Write each piece, offer it, pass it on."""
-        number = 0
-        async with pieces, sealed:
-            async for piece in pieces:
-                digest = await file.write(number, [piece])
-                file.seal(number, digest_length(digest))
-                self._dispatch(
-                    CachePiece(
-                        task=fetch.task,
-                        generation=fetch.generation,
-                        piece=number,
-                        digest=digest,
-                    )
-                )
-                await sealed.send(piece)
-                number += 1
-
-    async def _complete(self, fetched: "_Fetched") -> None:
+    async def _complete(self, fetched: Fetched) -> None:
         """Leave the notes by which other tools know the file; it is served with or without."""
         file = fetched.file
         task = self._dispatch.tracker.task(file.task)
@@ -305,55 +243,6 @@ class Cdn:
             await self._store.discard(file)
         except StoreError as error:
             log.warning("a file could not be removed", problem=str(error))
-
-
-class _WholeFile:
-    """Length and digests of everything that came. Used by one thread at a time."""
-
-    def __init__(self) -> None:
-        self.length = 0
-        self.md5 = hashlib.md5()
-        self.sha256 = hashlib.sha256()
-
-    def add(self, piece: memoryview) -> None:
-        self.length += len(piece)
-        self.md5.update(piece)
-        self.sha256.update(piece)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    """A file whose every piece is sealed, not yet judged as a whole."""
-
-    file: PieceFile
-    whole: _WholeFile
-    etag: str
-    last_modified: str
-
-
-async def _cut(
-    chunks: AsyncIterator[bytes], size: int, pieces: trio.MemorySendChannel[memoryview]
-) -> None:
-    """Send the content on in pieces of ``size`` bytes, the last one shorter; none is one empty.
-
-    Each piece is copied into one buffer: a thread that hashes many small ones must get hold of the
-    interpreter between any two of them, and with a busy event loop that takes longer than hashing.
-    """
-    piece, filled = memoryview(bytearray(size)), 0
-    sent = False
-    async with pieces:
-        async for chunk in chunks:
-            rest = memoryview(chunk)
-            while rest:
-                count = min(len(rest), size - filled)
-                piece[filled : filled + count] = rest[:count]
-                filled += count
-                rest = rest[count:]
-                if filled == size:
-                    await pieces.send(piece)
-                    piece, filled, sent = memoryview(bytearray(size)), 0, True
-        if filled or not sent:
-            await pieces.send(piece[:filled])
 
 
 def _milliseconds(http_date: str) -> int:

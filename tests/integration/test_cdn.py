@@ -26,7 +26,7 @@ from supernode.core.commands import (
 )
 from supernode.core.errors import NotFound, TaskEnded
 from supernode.core.identity import ClientId, TaskId, task_url
-from supernode.core.model import CdnStatus, Secrets, Task, TaskSpec
+from supernode.core.model import CdnStatus, Limits, Secrets, Task, TaskSpec
 from supernode.core.pieces import (
     MIB,
     TRAILER,
@@ -37,8 +37,10 @@ from supernode.core.pieces import (
 )
 from supernode.core.reasons import Reason
 from supernode.origin.errors import OriginError
+from supernode.origin.resumption import Resumption
 from supernode.origin.trust import USUAL, Trust
-from supernode.services.cdn import Cdn, _WholeFile
+from supernode.services.cdn import Cdn
+from supernode.services.fetching import WholeFile
 from supernode.storage.errors import StoreError
 from supernode.storage.piece_files import PieceFile, PieceStore
 from tests.inprocess import InProcess
@@ -68,6 +70,8 @@ class File:
     length: int | None = None
     etag: str = '"e"'
     last_modified: str = "Tue, 02 Jan 2024 03:04:05 GMT"
+    validator: str = ""
+    first: int = 0
     refusal: Exception | None = None
     taken: int = 0
     """Steps that have been asked for."""
@@ -106,8 +110,9 @@ class Origin:
 
     @asynccontextmanager
     async def open(
-        self, url: str, headers: Mapping[str, str], *, trust: Trust
+        self, url: str, headers: Mapping[str, str], *, trust: Trust, resume: Resumption | None
     ) -> AsyncIterator[File]:
+        assert resume is None, "see test_resumption"
         self.trust = trust
         self.asked.append((url, dict(headers)))
         file = self.files[url]
@@ -140,7 +145,7 @@ class World:
     """A supernode whose CDN is the real one; make one inside ``trio.run``."""
 
     def __init__(self, state: Path) -> None:
-        self.node = InProcess()
+        self.node = InProcess(Limits(failed_origin_pause=0))
         self.store = PieceStore(state / "repo")
         self.origin = Origin()
         origin: Any = self.origin
@@ -365,7 +370,7 @@ async def test_whatever_is_slow_slows_the_origin(
     """While a piece cannot be written, or not be digested, at most four are in memory."""
     busy, in_thread = trio.Event(), threading.Event()
     token = trio.lowlevel.current_trio_token()
-    write, digest = PieceFile.write, _WholeFile.add
+    write, digest = PieceFile.write, WholeFile.add
 
     def blocked() -> None:
         token.run_sync_soon(busy.set)
@@ -375,12 +380,12 @@ async def test_whatever_is_slow_slows_the_origin(
         await trio.to_thread.run_sync(blocked)
         return await write(file, number, parts)
 
-    def slow_digest(whole: _WholeFile, piece: memoryview) -> None:
+    def slow_digest(whole: WholeFile, piece: memoryview) -> None:
         blocked()
         digest(whole, piece)
 
     monkeypatch.setattr(PieceFile, "write", slow_write if stage == "write" else write)
-    monkeypatch.setattr(_WholeFile, "add", slow_digest if stage == "digest" else digest)
+    monkeypatch.setattr(WholeFile, "add", slow_digest if stage == "digest" else digest)
     file = world.origin.files[URL] = File([bytes(MIB)] * 40, 40 * MIB)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:

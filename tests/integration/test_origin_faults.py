@@ -21,11 +21,12 @@ import trustme
 from supernode.core.commands import Pull, RegisterTask
 from supernode.core.errors import TaskEnded
 from supernode.core.identity import ClientId, TaskId, task_url
-from supernode.core.model import CdnStatus, Task, TaskSpec
+from supernode.core.model import CdnStatus, Limits, Task, TaskSpec
 from supernode.core.reasons import Reason
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy, Rule
 from supernode.services.cdn import Cdn
+from supernode.services.retries import RetryPolicy
 from supernode.storage.piece_files import PieceStore
 from tests.inprocess import InProcess
 from tests.integration.scripted_origin import (
@@ -45,6 +46,9 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 POLICY = OriginPolicy(allow=[Rule.parse("127.0.0.1"), Rule.parse("127.0.0.2")])
 WAITING = [ClientId(f"c{n}") for n in range(5)]
 SHORT = {"connect_timeout": 0.3, "head_timeout": 0.6, "stall_timeout": 0.3}
+RETRIES = RetryPolicy(first_pause=0)
+LASTS, MAY_PASS = 1, RETRIES.attempts
+"""How often an origin is asked: once if that will not help, several times if it may."""
 
 
 class Fault(NamedTuple):
@@ -53,22 +57,28 @@ class Fault(NamedTuple):
     Args:
         status: what the task ends with.
         reason: and why.
+        tried: how often the origin is asked.
         origin: answers so.
         timeouts: of the client, as far as they matter.
     """
 
     status: CdnStatus
     reason: Reason
+    tried: int
     origin: bytes | Script
     timeouts: dict[str, float]
 
 
-def source_error(reason: Reason, origin: bytes | Script, **timeouts: float) -> Fault:
-    return Fault(CdnStatus.SOURCE_ERROR, reason, origin, timeouts)
+def lasting(reason: Reason, origin: bytes | Script) -> Fault:
+    return Fault(CdnStatus.SOURCE_ERROR, reason, LASTS, origin, {})
+
+
+def passing(reason: Reason, origin: bytes | Script, **timeouts: float) -> Fault:
+    return Fault(CdnStatus.SOURCE_ERROR, reason, MAY_PASS, origin, timeouts)
 
 
 def failed(reason: Reason, origin: bytes | Script) -> Fault:
-    return Fault(CdnStatus.FAILED, reason, origin, {})
+    return Fault(CdnStatus.FAILED, reason, LASTS, origin, {})
 
 
 async def trickle(stream: trio.abc.Stream) -> None:
@@ -82,58 +92,58 @@ async def trickle(stream: trio.abc.Stream) -> None:
 ANNOUNCED = str(len(CONTENT))
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ANSWERS = {
-    "404": source_error(Reason.ORIGIN_NOT_FOUND, answer(404)),
-    "410": source_error(Reason.ORIGIN_NOT_FOUND, answer(410)),
-    "401": source_error(Reason.ORIGIN_AUTH, answer(401)),
-    "403": source_error(Reason.ORIGIN_AUTH, answer(403)),
-    "407": source_error(Reason.ORIGIN_AUTH, answer(407)),
-    "204": source_error(Reason.ORIGIN_STATUS, answer(204)),
-    "206 unasked": source_error(Reason.ORIGIN_STATUS, answer(206, CONTENT)),
-    "304": source_error(Reason.ORIGIN_STATUS, answer(304)),
-    "400": source_error(Reason.ORIGIN_STATUS, answer(400)),
-    "416": source_error(Reason.ORIGIN_STATUS, answer(416)),
-    "429": source_error(Reason.ORIGIN_STATUS, answer(429)),
-    "500": source_error(Reason.ORIGIN_STATUS, answer(500)),
-    "502": source_error(Reason.ORIGIN_STATUS, answer(502)),
-    "503": source_error(Reason.ORIGIN_STATUS, answer(503)),
-    "no head": source_error(Reason.ORIGIN_TIMEOUT, send_and_wait(b""), **SHORT),
-    "half a head": source_error(Reason.ORIGIN_TIMEOUT, send_and_wait(b"HTTP/1.1 200"), **SHORT),
-    "no body": source_error(
+    "404": lasting(Reason.ORIGIN_NOT_FOUND, answer(404)),
+    "410": lasting(Reason.ORIGIN_NOT_FOUND, answer(410)),
+    "401": lasting(Reason.ORIGIN_AUTH, answer(401)),
+    "403": lasting(Reason.ORIGIN_AUTH, answer(403)),
+    "407": lasting(Reason.ORIGIN_AUTH, answer(407)),
+    "204": lasting(Reason.ORIGIN_STATUS, answer(204)),
+    "206 unasked": lasting(Reason.ORIGIN_STATUS, answer(206, CONTENT)),
+    "304": lasting(Reason.ORIGIN_STATUS, answer(304)),
+    "400": lasting(Reason.ORIGIN_STATUS, answer(400)),
+    "408": passing(Reason.ORIGIN_STATUS, answer(408)),
+    "416": lasting(Reason.ORIGIN_STATUS, answer(416)),
+    "429": passing(Reason.ORIGIN_STATUS, answer(429)),
+    "500": passing(Reason.ORIGIN_STATUS, answer(500)),
+    "502": passing(Reason.ORIGIN_STATUS, answer(502)),
+    "503": passing(Reason.ORIGIN_STATUS, answer(503)),
+    "503, come back in a minute": lasting(Reason.ORIGIN_STATUS, answer(503, Retry_After="60")),
+    "no head": passing(Reason.ORIGIN_TIMEOUT, send_and_wait(b""), **SHORT),
+    "half a head": passing(Reason.ORIGIN_TIMEOUT, send_and_wait(b"HTTP/1.1 200"), **SHORT),
+    "no body": passing(
         Reason.ORIGIN_STALLED, send_and_wait(answer(200, Content_Length=ANNOUNCED)), **SHORT
     ),
-    "half a body": source_error(
+    "half a body": passing(
         Reason.ORIGIN_STALLED,
         send_and_wait(answer(200, CONTENT[:999], Content_Length=ANNOUNCED)),
         **SHORT,
     ),
-    "trickle": source_error(Reason.ORIGIN_STALLED, trickle, stall_timeout=0.2, floor_window=0.4),
-    "hang-up": source_error(Reason.ORIGIN_BROKEN, send()),
-    "no HTTP": source_error(Reason.ORIGIN_BROKEN, send(b"SSH-2.0-OpenSSH_9.2\r\n")),
-    "endless head": source_error(
-        Reason.ORIGIN_BROKEN, send(b"HTTP/1.1 200 OK\r\nX: " + CONTENT * 9)
-    ),
-    "endless preliminaries": source_error(
+    "trickle": passing(Reason.ORIGIN_STALLED, trickle, stall_timeout=0.2, floor_window=0.4),
+    "hang-up": passing(Reason.ORIGIN_BROKEN, send()),
+    "no HTTP": passing(Reason.ORIGIN_BROKEN, send(b"SSH-2.0-OpenSSH_9.2\r\n")),
+    "endless head": passing(Reason.ORIGIN_BROKEN, send(b"HTTP/1.1 200 OK\r\nX: " + CONTENT * 9)),
+    "endless preliminaries": lasting(
         Reason.ORIGIN_BROKEN, send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 99)
     ),
-    "more framing than content": source_error(
+    "more framing than content": lasting(
         Reason.ORIGIN_BROKEN, send(CHUNKED, b"1\r\nx\r\n" * 200_000)
     ),
-    "reset": source_error(
+    "reset": passing(
         Reason.ORIGIN_BROKEN, send_and_reset(answer(200, CONTENT[:999], Content_Length=ANNOUNCED))
     ),
-    "broken chunk": source_error(Reason.ORIGIN_BROKEN, send(CHUNKED, b"9\r\nabc")),
-    "no last chunk": source_error(Reason.ORIGIN_BROKEN, send(CHUNKED, b"3\r\nabc\r\n")),
-    "short": source_error(
+    "broken chunk": passing(Reason.ORIGIN_BROKEN, send(CHUNKED, b"9\r\nabc")),
+    "no last chunk": passing(Reason.ORIGIN_BROKEN, send(CHUNKED, b"3\r\nabc\r\n")),
+    "short": passing(
         Reason.ORIGIN_LENGTH, send(answer(200, CONTENT[:999], Content_Length=ANNOUNCED))
     ),
-    "long": source_error(
+    "long": lasting(
         Reason.ORIGIN_LENGTH, send(answer(200, CONTENT + b"x", Content_Length=ANNOUNCED))
     ),
-    "beyond count": source_error(Reason.ORIGIN_LENGTH, answer(200, Content_Length="9" * 19)),
-    "gzip": source_error(Reason.ORIGIN_ENCODING, answer(200, CONTENT, Content_Encoding="gzip")),
-    "redirect loop": source_error(Reason.ORIGIN_REDIRECTS, redirect("/f")),
-    "redirect nowhere": source_error(Reason.ORIGIN_STATUS, answer(302)),
-    "redirect to no name": source_error(Reason.ORIGIN_DNS, redirect("http://nowhere.test/")),
+    "beyond count": lasting(Reason.ORIGIN_LENGTH, answer(200, Content_Length="9" * 19)),
+    "gzip": lasting(Reason.ORIGIN_ENCODING, answer(200, CONTENT, Content_Encoding="gzip")),
+    "redirect loop": lasting(Reason.ORIGIN_REDIRECTS, redirect("/f")),
+    "redirect nowhere": lasting(Reason.ORIGIN_STATUS, answer(302)),
+    "redirect to no name": lasting(Reason.ORIGIN_DNS, redirect("http://nowhere.test/")),
     "redirect to what is forbidden": failed(Reason.URL_FORBIDDEN, redirect("http://127.0.0.3/")),
     "redirect to no URL": failed(Reason.URL_INVALID, redirect("ftp://file.test/")),
     "other content": failed(Reason.DIGEST_MISMATCH, answer(200, CONTENT[::-1])),
@@ -146,9 +156,9 @@ class World:
     """A supernode with a real CDN and a real origin client, and somebody to ask it."""
 
     def __init__(self, state: Path, client: OriginClient) -> None:
-        self.node = InProcess()
+        self.node = InProcess(Limits(failed_origin_pause=0))
         self.store = PieceStore(state / "repo")
-        self.cdn = Cdn(self.node.dispatch, self.store, client)
+        self.cdn = Cdn(self.node.dispatch, self.store, client, retries=RETRIES)
         self.told: list[Reason] = []
 
     def ask(self, url: str, client: ClientId) -> TaskId:
@@ -178,6 +188,7 @@ async def check(
     url: str,
     status: CdnStatus,
     reason: Reason,
+    tried: int,
     mend: Callable[[], object],
     **settings: Any,  # noqa: ANN401
 ) -> str:
@@ -205,6 +216,7 @@ async def check(
     assert file is not None
     assert file.path.read_bytes()[4 : 4 + len(CONTENT)] == CONTENT
     assert detail
+    assert detail.endswith(f" (tried {tried} times)") == (tried > 1)
     return detail
 
 
@@ -242,20 +254,23 @@ async def test_an_answer_that_is_no_file(tmp_path: Path, nursery: trio.Nursery, 
     await nursery.start(origin.run, "127.0.0.1")
     await healthy(nursery, origin.port)
     url = origin.url("/f", host="file.test")
-    await check(tmp_path, url, fault.status, fault.reason, moved, **fault.timeouts)
+    await check(tmp_path, url, fault.status, fault.reason, fault.tried, moved, **fault.timeouts)
 
 
-@pytest.mark.parametrize("addresses", [None, []], ids=["unknown", "no answer"])
+@pytest.mark.parametrize(
+    ("addresses", "tried"),
+    [(None, LASTS), ([], MAY_PASS), (OSError(socket.EAI_AGAIN, "try again"), MAY_PASS)],
+    ids=["unknown", "no answer", "trouble"],
+)
 async def test_a_name_that_does_not_resolve(
-    tmp_path: Path, nursery: trio.Nursery, addresses: list[str] | None
+    tmp_path: Path, nursery: trio.Nursery, addresses: list[str] | OSError | None, tried: int
 ) -> None:
     names(**({} if addresses is None else {"file_test": [addresses]}))
     with silent_port() as port:
         await healthy(nursery, port)
         url = f"http://file.test:{port}/f"
-        await check(
-            tmp_path, url, CdnStatus.SOURCE_ERROR, Reason.ORIGIN_DNS, moved, connect_timeout=0.3
-        )
+        fault = CdnStatus.SOURCE_ERROR, Reason.ORIGIN_DNS, tried
+        await check(tmp_path, url, *fault, moved, connect_timeout=0.3)
 
 
 async def test_a_connection_that_is_refused(tmp_path: Path, nursery: trio.Nursery) -> None:
@@ -263,7 +278,8 @@ async def test_a_connection_that_is_refused(tmp_path: Path, nursery: trio.Nurser
     with silent_port() as port:
         await healthy(nursery, port)
         url = f"http://file.test:{port}/f"
-        await check(tmp_path, url, CdnStatus.SOURCE_ERROR, Reason.ORIGIN_REFUSED, moved)
+        fault = CdnStatus.SOURCE_ERROR, Reason.ORIGIN_REFUSED, MAY_PASS
+        await check(tmp_path, url, *fault, moved)
 
 
 async def test_a_connection_that_is_not_answered(tmp_path: Path, nursery: trio.Nursery) -> None:
@@ -271,9 +287,8 @@ async def test_a_connection_that_is_not_answered(tmp_path: Path, nursery: trio.N
     with deaf_port() as port:
         await healthy(nursery, port)
         url = f"http://file.test:{port}/f"
-        await check(
-            tmp_path, url, CdnStatus.SOURCE_ERROR, Reason.ORIGIN_TIMEOUT, moved, connect_timeout=0.3
-        )
+        fault = CdnStatus.SOURCE_ERROR, Reason.ORIGIN_TIMEOUT, MAY_PASS
+        await check(tmp_path, url, *fault, moved, connect_timeout=0.3)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.3", "169.254.169.254", "::1", "::ffff:127.0.0.4"])
@@ -284,10 +299,10 @@ async def test_an_address_that_is_forbidden(
     with silent_port() as port:
         await healthy(nursery, port)
         url = f"http://file.test:{port}/f"
-        await check(tmp_path, url, CdnStatus.FAILED, Reason.URL_FORBIDDEN, moved)
+        await check(tmp_path, url, CdnStatus.FAILED, Reason.URL_FORBIDDEN, LASTS, moved)
 
 
-TLS_FAILED = (CdnStatus.SOURCE_ERROR, Reason.ORIGIN_TLS)
+TLS_FAILED = (CdnStatus.SOURCE_ERROR, Reason.ORIGIN_TLS, LASTS)
 
 
 class Authorities:
@@ -350,3 +365,18 @@ async def test_an_origin_that_does_not_speak_tls(tmp_path: Path, nursery: trio.N
     url = f"https://file.test:{port}/f"
     detail = await check(tmp_path, url, *TLS_FAILED, moved, ssl_context=authorities.context)
     assert "WRONG_VERSION_NUMBER" in detail
+
+
+async def test_an_origin_that_hangs_up_during_the_handshake(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    names(file_test=[["127.0.0.1"]])
+    authorities = Authorities()
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, send(), [listener])
+    port = listener.socket.getsockname()[1]
+    await healthy(nursery, port, authorities.healthy())
+    url = f"https://file.test:{port}/f"
+    fault = CdnStatus.SOURCE_ERROR, Reason.ORIGIN_TLS, MAY_PASS
+    detail = await check(tmp_path, url, *fault, moved, ssl_context=authorities.context)
+    assert "connection lost" in detail or "EOF" in detail

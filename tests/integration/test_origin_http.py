@@ -251,6 +251,38 @@ async def test_identity_is_no_encoding(origin: ScriptedOrigin, client: OriginCli
     assert await fetch(client, origin.url("/f")) == b"x"
 
 
+NOON, A_MINUTE_PAST = "Tue, 02 Jan 2024 12:00:00 GMT", "Tue, 02 Jan 2024 12:01:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (503, {"Retry_After": "7"}, 7),
+        (429, {"Retry_After": " 120 "}, 120),
+        (503, {"Retry_After": "9" * 400}, 999_999_999),
+        (503, {"Retry_After": A_MINUTE_PAST, "Date": NOON}, 60),
+        (503, {"Retry_After": NOON, "Date": A_MINUTE_PAST}, 0),
+        (503, {"Retry_After": A_MINUTE_PAST}, None),
+        (503, {"Retry_After": "soon", "Date": NOON}, None),
+        (503, {"Retry_After": "-1", "Date": NOON}, None),
+        (503, {}, None),
+        (500, {"Retry_After": "7"}, None),
+    ],
+)
+async def test_an_origin_may_say_when_to_come_back(
+    origin: ScriptedOrigin,
+    client: OriginClient,
+    status: int,
+    headers: dict[str, str],
+    seconds: float | None,
+) -> None:
+    origin.answers["/f"] = answer(status, b"", **headers)
+    error = await failure(client, origin.url("/f"))
+    assert error.may_pass
+    assert error.retry_after == seconds
+    assert ("left alone for" in error.detail) == (seconds is not None)
+
+
 # How a transfer fails.
 
 
@@ -751,9 +783,11 @@ async def test_closing_the_client_ends_open_bodies(
     origin.answers["/f"] = send_and_wait(answer(200, b"abc", Content_Length="9"))
     with trio.fail_after(10):
         async with client.open(origin.url("/f"), {}) as body:
+            chunks = body.chunks()
             await client.aclose()
+            assert await anext(chunks) == b"abc", "what had come before"
             with pytest.raises(OriginError) as caught:
-                await anext(body.chunks())
+                await anext(chunks)
     assert caught.value.reason is Reason.ORIGIN_BROKEN
 
 

@@ -197,6 +197,7 @@ async def test_a_proxy_that_opens_no_tunnel(
     assert error.reason is reason
     assert f"the proxy 127.0.0.1 port {proxy.port}" in error.detail
     assert why in error.detail
+    assert error.may_pass == (b" 407 " not in status)
     assert SECRET not in str(error)
 
 

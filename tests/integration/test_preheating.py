@@ -85,12 +85,23 @@ async def test_a_preheat_fails_for_the_reason_its_file_does() -> None:
 async def test_a_file_that_failed_before_is_fetched_again() -> None:
     world = World()
     task = world.ask()
-    world.node.fail(task, Reason.ORIGIN_NOT_FOUND)
+    world.node.fail(task, Reason.DISK_FULL)
     async with world.running():
         preheat = world.create()
         assert (await world.settled(preheat)).status is PreheatStatus.RUNNING
         world.fetch(task)
         assert (await world.settled(preheat)).status is PreheatStatus.SUCCESS
+
+
+async def test_a_file_whose_origin_failed_a_moment_ago_is_not_fetched_again() -> None:
+    world = World()
+    task = world.ask()
+    world.node.fail(task, Reason.ORIGIN_NOT_FOUND, "404 from o")
+    async with world.running():
+        ended = await world.settled(world.create())
+    assert (ended.status, ended.reason) == (PreheatStatus.FAILED, Reason.ORIGIN_NOT_FOUND)
+    assert ended.detail == "404 from o"
+    assert world.node.tracker.next_to_fetch() is None
 
 
 async def test_a_preheat_fails_when_its_task_is_deleted() -> None:

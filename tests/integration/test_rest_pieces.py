@@ -13,7 +13,16 @@ from supernode.core.identity import ClientId
 from supernode.core.pieces import content_size
 from supernode.core.reasons import Reason
 from tests.inprocess import SEED
-from tests.integration.rest_caller import FOUR_PIECES, SIZE, UNKNOWN, Caller, done, nth, refusal
+from tests.integration.rest_caller import (
+    FOUR_PIECES,
+    SIZE,
+    UNKNOWN,
+    URL,
+    Caller,
+    done,
+    nth,
+    refusal,
+)
 
 
 async def test_a_piece_from_the_seed(autojump_clock: MockClock, call: Caller) -> None:
@@ -357,7 +366,11 @@ async def test_a_task_that_failed_can_be_asked_for_again(
     autojump_clock: MockClock, call: Caller
 ) -> None:
     task = await call.task()
-    call.node.fail(task, Reason.ORIGIN_STATUS)
+    call.node.fail(task, Reason.ORIGIN_STATUS, "500 from o")
+    refused = await call("POST", "/tasks", {"rawURL": URL, "cID": "c9"})
+    refusal(refused, 502, "500 from o (not asked again for 5 s)")
+    assert refused.json()["reason"] == "origin_status"
+    await trio.sleep(5)
     assert await call.task() == task
     assert await call.pull(task) == []
     assert (await call("GET", f"/tasks/{task}")).json()["cdnStatus"] == "WAITING"

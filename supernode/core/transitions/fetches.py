@@ -17,11 +17,14 @@ from supernode.core.events import (
     TaskStarted,
 )
 from supernode.core.identity import TaskId
-from supernode.core.model import CdnStatus, DownloadStatus, Task
+from supernode.core.model import CdnStatus, DownloadStatus, Limits, Task
 from supernode.core.pieces import PieceNumber, piece_size_for
-from supernode.core.reasons import Reason
+from supernode.core.reasons import Actor, Reason
 from supernode.core.transitions.pulls import finish_if_complete
 from supernode.core.transitions.step import FAILED, Step, leases_of
+
+MOST_DOUBLINGS = 16
+"""More would not fit a number some day."""
 
 
 def start_fetch(step: Step, command: StartFetch) -> int:
@@ -105,7 +108,33 @@ def _fail(step: Step, task: Task, reason: Reason, detail: str) -> None:
     status = CdnStatus.SOURCE_ERROR if reason.is_origins_fault else CdnStatus.FAILED
     for download in task.downloads.values():
         step.release(leases_of(download), Reason.TASK_FAILED)
-    step.emit(TaskFailed(at=step.now, task=task.id, status=status, reason=reason, detail=detail))
+    pause = _pause_after(task, reason, step.state.limits)
+    step.emit(
+        TaskFailed(
+            at=step.now,
+            task=task.id,
+            status=status,
+            reason=reason,
+            detail=detail,
+            retry_at=step.now + pause if pause else None,
+        )
+    )
+
+
+def _pause_after(task: Task, reason: Reason, limits: Limits) -> float:
+    """Return for how long the origin is not asked again, in seconds.
+
+    It grows while the origin is in trouble. A file that the origin does not give, but may any
+    moment, is no trouble. The next client may bring the right credentials, and what has changed
+    is there.
+    """
+    if not reason.is_origins_fault or reason in (Reason.ORIGIN_AUTH, Reason.ORIGIN_CHANGED):
+        return 0.0
+    if reason.actor is Actor.CLIENT:
+        return limits.failed_origin_pause
+    doubled = 1 << min(task.failures, MOST_DOUBLINGS)
+    pause = limits.failed_origin_pause * doubled
+    return min(pause, limits.failed_origin_longest_pause)
 
 
 def _fetched(step: Step, identity: TaskId, generation: int) -> Task:

@@ -35,11 +35,14 @@ def create_preheat(step: Step, command: CreatePreheat) -> PreheatId:
 
 
 def start_preheat(step: Step, command: StartPreheat) -> None:
-    """Have the file fetched. Raises NotFound, PreheatEnded, TaskConflict, Full."""
+    """Have the file fetched, unless its origin has failed a moment ago; that counts as its end.
+
+    Raises NotFound, PreheatEnded, TaskConflict, Full.
+    """
     preheat = _unfinished(step, command.preheat)
     identity, task = step.identify(preheat.spec)
     step.check_room_for_task(task, preheat.spec)
-    if task is None or task.status in FAILED:
+    if task is None or (task.status in FAILED and not step.is_spared(task)):
         step.register_task(identity, preheat.spec)
     if preheat.status is PreheatStatus.WAITING:
         step.emit(PreheatStarted(at=step.now, preheat=preheat.id, task=identity))

@@ -113,6 +113,10 @@ class Step:
         if needs_means and wanted > limits.most_spec_bytes:
             raise Full("headers and certificates")
 
+    def is_spared(self, task: Task) -> bool:
+        """Tell whether the origin has failed a moment ago, so that it is not asked again yet."""
+        return task.status in FAILED and self.now < task.retry_at
+
     def register_task(
         self, identity: TaskId, spec: TaskSpec, *, adopted_from: float | None = None
     ) -> None:

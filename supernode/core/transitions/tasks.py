@@ -1,7 +1,9 @@
 """Clients ask for files; peers offer whole ones; operators pause and remove them."""
 
+import math
+
 from supernode.core.commands import HoldTask, PauseTask, RegisterTask, RemoveTask
-from supernode.core.errors import BadField, Full, TaskConflict
+from supernode.core.errors import BadField, Full, TaskConflict, TaskEnded
 from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
@@ -24,11 +26,16 @@ def register_task(step: Step, command: RegisterTask) -> TaskId:
     Raises:
         NotFound: the peer.
         TaskConflict: see :meth:`Step.identify`.
+        TaskEnded: its origin has failed a moment ago.
         Full: one task or one download too many.
     """
     identity, task = step.identify(command.spec)
     if command.peer is not None:
         step.peer(command.peer)
+    if task is not None and step.is_spared(task):
+        assert task.reason is not None
+        seconds = math.ceil(task.retry_at - step.now)
+        raise TaskEnded(task.reason, f"{task.detail} (not asked again for {seconds} s)".lstrip())
     step.check_room_for_task(task, command.spec)
     _check_room_for_download(step, task, command.client)
     if task is None or task.status in FAILED:
