@@ -85,14 +85,18 @@ _Stream = trio.SocketStream | trio.SSLStream["_Stream"]
 
 def _is_cut_off(cause: BaseException | None) -> bool:
     """Tell whether a handshake ended without a word about TLS."""
-    return isinstance(cause, ssl.SSLEOFError) or not isinstance(cause, ssl.SSLError)
+    return (
+        not isinstance(cause, ssl.SSLError)
+        or isinstance(cause, ssl.SSLEOFError)
+        or not cause.reason
+    )
 
 
 def _tls_problem(cause: BaseException | None) -> str:
     match cause:
         case ssl.SSLCertVerificationError():
             return cause.verify_message
-        case ssl.SSLError():
-            return cause.reason or "handshake failed"
+        case ssl.SSLError() if cause.reason:
+            return cause.reason
         case _:
             return "connection lost during the handshake"
