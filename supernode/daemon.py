@@ -47,6 +47,7 @@ from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
 from supernode.services.preheating import Preheating
 from supernode.services.restoration import Restoration
+from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
 from supernode.supervision import RestartPolicy, Service, supervise
 from supernode.version import VERSION
@@ -170,6 +171,7 @@ def _services(
         "cdn": cdn.run,
         "preheating": Preheating(dispatch).run,
         "expiry": Expiry(dispatch).run,
+        "watchdog": Watchdog().run,
     }
 
 
