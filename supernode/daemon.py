@@ -40,12 +40,15 @@ from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Responder
 from supernode.feed import Feed
+from supernode.journal.journal import SEQ
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
 from supernode.services.cdn import Cdn
 from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
+from supernode.services.journaling import STRIDE, Journaling
 from supernode.services.preheating import Preheating
+from supernode.services.recalling import recall, restored
 from supernode.services.restoration import Restoration
 from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
@@ -79,13 +82,14 @@ async def run(config: Config) -> None:
     Raises:
         ConfigError: a setting cannot be used.
         OSError: a port is taken, or the state directory cannot be made.
+        JournalError: the journal cannot be used.
         ServiceGaveUp: a service crashed too often; in a group.
         CoreBroken: see there; in a group.
         InvariantError: the same, seen by a service; in a group.
     """
     _raise_descriptor_limit()
     sys.setswitchinterval(SWITCH_SECONDS)
-    with ExitStack() as until_told:
+    with ExitStack() as at_the_end, ExitStack() as until_told:
         stop = trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT)
         signals = until_told.enter_context(stop)
         repo = config.disk.state_dir / "repo"
@@ -96,12 +100,17 @@ async def run(config: Config) -> None:
             port=config.data.advertise_port or sockets.port_of(data),
         )
         policy = _policy(config, seed, [*control, *data])
-        feed, clock = Feed(), Clock.started_now()
+        journal, told = await recall(config.disk.state_dir / "supernode.db")
+        at_the_end.callback(journal.close)
+        seq = told.counters.get(SEQ, 0)
+        feed, clock = Feed(seq), Clock.started_now()
         feed.listen(log_event)
         chance = random.Random()  # noqa: S311 - it spreads load, it guards nothing
-        dispatch = Dispatcher(Tracker(_limits(config)), feed, clock, chance)
+        state = restored(told, _limits(config), clock.now())
+        dispatch = Dispatcher(Tracker(state=state), feed, clock, chance)
         store = PieceStore(repo)
-        responder = Responder(feed, clock, explain)
+        journaling = Journaling(dispatch, journal, boot=store.boot_id, reserved=seq + STRIDE)
+        responder = Responder(feed, clock, explain, journaling)
         app = _app(config, dispatch, responder, seed, policy)
         front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
         data_port = _data_port(config, data, store)
@@ -109,7 +118,9 @@ async def run(config: Config) -> None:
         async with _origin(config, policy) as origin, trio.open_nursery() as root:
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
-            if await _started(root, _services(config, dispatch, store, origin), signals):
+            restoration = Restoration(dispatch, store, told.boots)
+            services = _services(config, dispatch, store, origin, journaling, restoration)
+            if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:
                     await ports.start(data_port.run)
                     await ports.start(front.run)
@@ -154,7 +165,12 @@ def _make_writable(directory: Path) -> None:
 
 
 def _services(
-    config: Config, dispatch: Dispatcher, store: PieceStore, origin: OriginClient
+    config: Config,
+    dispatch: Dispatcher,
+    store: PieceStore,
+    origin: OriginClient,
+    journaling: Journaling,
+    restoration: Restoration,
 ) -> dict[str, Service]:
     """Return the services by name, in the order in which they start."""
     cdn = Cdn(
@@ -166,7 +182,8 @@ def _services(
     )
     eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
     return {
-        "restoration": Restoration(dispatch, store).run,
+        "journaling": journaling.run,
+        "restoration": restoration.run,
         "eviction": eviction.run,
         "cdn": cdn.run,
         "preheating": Preheating(dispatch).run,

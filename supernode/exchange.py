@@ -8,7 +8,7 @@ no trace.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 from urllib.parse import parse_qs
 
 import trio
@@ -81,14 +81,35 @@ class Wait:
 Handler: TypeAlias = Callable[[Request], Answer | Wait]
 
 
+class Memory(Protocol):
+    """What a crash cannot take back."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something has happened that it does not contain yet."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait, not for ever, until it contains all that has happened so far."""
+        ...
+
+
 class Responder:
-    """Turns handlers' outcomes into answers.
+    """Turns handlers' outcomes into answers, none of which a crash could belie.
 
     Args:
         explain: makes an answer of what is wrong with a request.
+        memory: what must know of everything that an answer may rest on; None: nothing needs to.
     """
 
-    def __init__(self, feed: Feed, clock: Clock, explain: Callable[[DomainError], Answer]) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        clock: Clock,
+        explain: Callable[[DomainError], Answer],
+        memory: Memory | None = None,
+    ) -> None:
+        self._memory = memory
         self._feed = feed
         self._clock = clock
         self._explain = explain
@@ -111,7 +132,10 @@ class Responder:
                 outcome = outcome.again(time_is_over)
         except DomainError as error:
             outcome = self._explain(error)
-        return self._dated(outcome)
+        answer = self._dated(outcome)
+        if self._memory is not None and self._memory.is_behind:
+            await self._memory.settled()
+        return answer
 
     def _dated(self, answer: Answer) -> Answer:
         """Return the answer with the number of the last event it takes into account."""

@@ -80,10 +80,14 @@ Listener: TypeAlias = Callable[[Published], None]
 
 
 class Feed:
-    """The events, those who read them, and who waits for which topic."""
+    """The events, those who read them, and who waits for which topic.
 
-    def __init__(self) -> None:
-        self.seq = 0
+    Args:
+        seq: after which number the first event is numbered.
+    """
+
+    def __init__(self, seq: int = 0) -> None:
+        self.seq = seq
         """Number of the last event; the state now contains all up to it."""
         self._listeners: list[Listener] = []
         self._recent: deque[Published] = deque(maxlen=RECENT)

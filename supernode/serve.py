@@ -19,13 +19,14 @@ EXIT_GAVE_UP = 70
 def command(**given: object) -> None:
     """Run the supernode until SIGTERM or SIGINT.
 
-    Exit status: 0 stopped, 69 a port is taken or a directory cannot be made, 70 gave up after
-    repeated crashes, 78 a setting cannot be used.
+    Exit status: 0 stopped, 69 a port is taken, a directory or the journal cannot be used, 70 gave
+    up after repeated crashes, 78 a setting cannot be used.
     """
     import trio
 
     from supernode import daemon, logs
     from supernode.core.errors import InvariantError
+    from supernode.journal.errors import JournalError
     from supernode.supervision import ServiceGaveUp, first_of
 
     status = 0
@@ -36,7 +37,7 @@ def command(**given: object) -> None:
         trio.run(daemon.run, config)
     except* config_errors.ConfigError as errors:
         status, problem = config_errors.EXIT_STATUS, errors
-    except* OSError as errors:
+    except* (OSError, JournalError) as errors:
         status, problem = EXIT_UNAVAILABLE, errors
     except* (ServiceGaveUp, InvariantError, daemon.CoreBroken) as errors:
         status, problem = EXIT_GAVE_UP, errors

@@ -93,6 +93,13 @@ _SHOWN: dict[str, tuple[_Shown, ...]] = {
         ),
     ),
     "question": (),
+    "origin_version": (
+        _Shown("etag", str | None, lambda event: event.origin_version.etag or None),
+        _Shown(
+            "lastModified", str | None, lambda event: event.origin_version.last_modified or None
+        ),
+    ),
+    "digests": (),
 }
 
 

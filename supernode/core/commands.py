@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
-from supernode.core.model import TaskSpec
+from supernode.core.model import OriginVersion, TaskSpec
 from supernode.core.pieces import PieceDigest
 from supernode.core.reasons import Reason
 
@@ -233,6 +233,11 @@ class AdoptTask(Command[int], frozen=True, kw_only=True):
         length: content bytes.
         piece_size: framed bytes.
         last_used: seconds since the epoch.
+        digests: what is known of its pieces, in order. The supernode gives none of them before it
+            is verified; peers may.
+        md5: of the whole file.
+        sha256: the same; empty: not known.
+        version: by which its origin would tell it from another.
     """
 
     task: TaskId
@@ -240,6 +245,10 @@ class AdoptTask(Command[int], frozen=True, kw_only=True):
     length: int
     piece_size: int
     last_used: float
+    digests: tuple[PieceDigest, ...] = ()
+    md5: str = ""
+    sha256: str = ""
+    version: OriginVersion = OriginVersion()
 
 
 class SizeTask(Command[int], frozen=True, kw_only=True):
@@ -252,6 +261,7 @@ class SizeTask(Command[int], frozen=True, kw_only=True):
     task: TaskId
     generation: int
     length: int | None
+    version: OriginVersion = OriginVersion()
 
 
 class CachePiece(Command[None], frozen=True, kw_only=True):
@@ -261,6 +271,30 @@ class CachePiece(Command[None], frozen=True, kw_only=True):
     generation: int
     piece: int
     digest: PieceDigest
+
+
+class VerifyPieces(Command[None], frozen=True, kw_only=True):
+    """The seed's copies of pieces from an earlier process are what their digests say.
+
+    Args:
+        pieces: bitset.
+    """
+
+    task: TaskId
+    generation: int
+    pieces: int
+
+
+class LosePieces(Command[None], frozen=True, kw_only=True):
+    """The seed's copies of pieces turned out to be damaged; peers may still have them.
+
+    Args:
+        pieces: bitset.
+    """
+
+    task: TaskId
+    generation: int
+    pieces: int
 
 
 class FinishFetch(Command[bool], frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import msgspec
 
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
-from supernode.core.model import CdnStatus, TaskSpec
+from supernode.core.model import CdnStatus, OriginVersion, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 
@@ -109,6 +109,7 @@ class TaskSized(TaskEvent, frozen=True, kw_only=True, tag="task.sized"):
 
     length: int | None
     piece_size: int
+    origin_version: OriginVersion = OriginVersion()
     concerns = Concern.EVERYBODY
 
 
@@ -157,6 +158,33 @@ class PieceCached(TaskEvent, frozen=True, kw_only=True, tag="piece.cached"):
     piece: PieceNumber
     digest: PieceDigest
     concerns = Concern.A_FEW
+
+
+class PiecesListed(TaskEvent, frozen=True, kw_only=True, tag="pieces.listed"):
+    """What an earlier process knew of the pieces is known again; the seed can give none yet."""
+
+    digests: tuple[PieceDigest, ...]
+    md5: str
+    sha256: str
+
+    def to_keep(self) -> Self:
+        """Return it without the digests: there may be very many."""
+        return msgspec.structs.replace(self, digests=())
+
+
+class PiecesVerified(TaskEvent, frozen=True, kw_only=True, tag="pieces.verified"):
+    """The seed can give pieces again: its copies are what their digests say."""
+
+    pieces: int
+    """Bitset."""
+    concerns = Concern.EVERYBODY
+
+
+class PiecesLost(TaskEvent, frozen=True, kw_only=True, tag="pieces.lost"):
+    """The seed can give pieces no longer: its copies are damaged."""
+
+    pieces: int
+    """Bitset."""
 
 
 class ClientEvent(TaskEvent, frozen=True, kw_only=True):

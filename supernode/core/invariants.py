@@ -81,6 +81,8 @@ def _check_task(state: State, task: Task) -> None:
     _must(0 <= task.slots_used <= limits.seed_slots, "slots of the seed")
     _must(len(task.serving) <= 2 * limits.seed_slots, "leases on the seed")
     _must(set(bits(swarm.known)) == set(task.digests), "known pieces have digests")
+    _must(not swarm.lacking & ~swarm.known, "what the seed lacks is known")
+    _must(not swarm.lacking or task.status is not CdnStatus.SUCCESS, "the seed has all it fetched")
     copies = dict.fromkeys(task.digests, 0)
     holders = dict.fromkeys(task.digests, 0)
     free = silent = 0

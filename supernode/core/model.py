@@ -149,6 +149,15 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, headers=self.headers.emptied(), root_cas=())
 
 
+class OriginVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """By what the origin tells one version of a file from another, in its own words; "": not."""
+
+    etag: str = ""
+    last_modified: str = ""
+    validator: str = ""
+    """The one by which a fetch may go on where it broke off."""
+
+
 @dataclass(slots=True)
 class Peer:
     """A machine that downloads and uploads."""
@@ -263,6 +272,7 @@ class Task:
     """Content bytes, once the origin said so or all have come."""
     piece_size: int | None = None
     """Framed bytes; set once, with the origin's answer."""
+    version: OriginVersion = field(default_factory=OriginVersion)
     md5: str = ""
     """Of the whole file, once fetched."""
     sha256: str = ""

@@ -113,9 +113,10 @@ class Scheduler:
         few = free.bit_count() <= _FEW  # then ask them, for nearly everyone is busy
         reach = self._held_by(free) if few else swarm.held
         if seed_free:
-            reach |= swarm.without_copies
+            given = swarm.without_copies
             if self._seed_may_repeat() or self._download.avoided:
-                reach |= swarm.held
+                given |= swarm.held
+            reach |= given & ~swarm.lacking
         return reach
 
     def _seed_has_a_slot(self) -> bool:
@@ -128,6 +129,8 @@ class Scheduler:
     def _why_seed(self, piece: int) -> Why | None:
         """Return why the seed, which has a free slot, should give this piece, if it should."""
         swarm = self._task.swarm
+        if swarm.lacking >> piece & 1:
+            return None
         if swarm.copies(piece) == 0:
             return Why.FIRST_COPY
         holders = swarm.holders[piece]

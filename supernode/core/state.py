@@ -31,7 +31,10 @@ from supernode.core.events import (
     PieceFailed,
     PieceFinished,
     PiecesHeld,
+    PiecesListed,
+    PiecesLost,
     PiecesOffered,
+    PiecesVerified,
     PreheatFailed,
     PreheatFinished,
     PreheatRegistered,
@@ -59,7 +62,7 @@ from supernode.core.model import (
     PreheatStatus,
     Task,
 )
-from supernode.core.pieces import FRAME_BYTES
+from supernode.core.pieces import FRAME_BYTES, PieceNumber
 from supernode.core.reasons import Reason
 from supernode.core.swarm import Swarm, bits
 
@@ -204,6 +207,7 @@ class State:
         task = self.tasks[event.task]
         task.length = event.length
         task.piece_size = event.piece_size
+        task.version = event.origin_version
 
     def _task_finished(self, event: TaskFinished) -> None:
         task = self.tasks[event.task]
@@ -264,6 +268,20 @@ class State:
         task = self.tasks[event.task]
         task.digests[event.piece] = event.digest
         task.swarm.make_known(event.piece)
+
+    def _pieces_listed(self, event: PiecesListed) -> None:
+        task = self.tasks[event.task]
+        for piece, digest in enumerate(event.digests):
+            task.digests[PieceNumber(piece)] = digest
+            task.swarm.make_known(piece)
+        task.swarm.lacking = task.swarm.known
+        task.md5, task.sha256 = event.md5, event.sha256
+
+    def _pieces_verified(self, event: PiecesVerified) -> None:
+        self.tasks[event.task].swarm.lacking &= ~event.pieces
+
+    def _pieces_lost(self, event: PiecesLost) -> None:
+        self.tasks[event.task].swarm.lacking |= event.pieces
 
     # downloads
 
@@ -565,6 +583,9 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     TaskResumed: State._task_resumed,
     TaskRemoved: State._task_removed,
     PieceCached: State._piece_cached,
+    PiecesListed: State._pieces_listed,
+    PiecesVerified: State._pieces_verified,
+    PiecesLost: State._pieces_lost,
     DownloadStarted: State._download_started,
     DownloadSeen: State._download_seen,
     DownloadFinished: State._download_finished,

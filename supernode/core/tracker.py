@@ -17,6 +17,7 @@ from supernode.core.commands import (
     FailFetch,
     FinishFetch,
     HoldTask,
+    LosePieces,
     PauseTask,
     Pull,
     RegisterPeer,
@@ -29,10 +30,12 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
     StartPreheat,
+    VerifyPieces,
 )
 from supernode.core.events import Event
 from supernode.core.identity import PeerId, PreheatId, TaskId
 from supernode.core.model import Limits, Peer, Preheat, Task
+from supernode.core.reasons import Reason
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
 from supernode.core.transitions import expiry, fetches, peers, preheats, pulls, tasks
@@ -47,8 +50,9 @@ class Tracker:
     Not for concurrent use; synchronous, so on one event loop every command is atomic.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self._state = State(limits or Limits())
+    def __init__(self, limits: Limits | None = None, state: State | None = None) -> None:
+        """Begin with nothing known, or with a state that nobody else changes from now on."""
+        self._state = state if state is not None else State(limits or Limits())
 
     def execute(self, command: Command[A], *, now: float, chance: Chance) -> tuple[A, list[Event]]:
         """Carry out one command.
@@ -86,6 +90,10 @@ class Tracker:
     def task(self, task: TaskId) -> Task:
         """Return a task. Raises NotFound."""
         return known_task(self._state, task)
+
+    def why_gone(self, task: TaskId) -> Reason | None:
+        """Return why a task that was known not long ago is known no longer; None: it never was."""
+        return self._state.gone.get(task)
 
     def tasks(self) -> Collection[Task]:
         """Return all tasks."""
@@ -140,6 +148,8 @@ _COMMANDS: dict[type[Command[Any]], Callable[[Step, Any], Any]] = {
     StartFetch: fetches.start_fetch,
     SizeTask: fetches.size_task,
     CachePiece: fetches.cache_piece,
+    VerifyPieces: fetches.verify_pieces,
+    LosePieces: fetches.lose_pieces,
     FinishFetch: fetches.finish_fetch,
     FailFetch: fetches.fail_fetch,
     Expire: expiry.expire,

@@ -6,7 +6,6 @@ Says which files are fetched at a time, and what becomes of each: ``fetching`` h
 import random
 from collections import Counter
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 import structlog
@@ -14,7 +13,7 @@ import trio
 
 from supernode.core.commands import FailFetch, FinishFetch, RemoveTask, StartFetch
 from supernode.core.errors import InvariantError, NotFound, TaskConflict
-from supernode.core.identity import TaskId, without_credentials
+from supernode.core.identity import TaskId
 from supernode.core.model import CdnStatus, Task, TaskSpec
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
@@ -23,10 +22,10 @@ from supernode.origin.errors import OriginError
 from supernode.origin.http import OriginClient
 from supernode.origin.url import origin_key
 from supernode.services.fetching import Fetched, Fetching, Tools
+from supernode.services.provenance import provenance
 from supernode.services.retries import RetryPolicy
 from supernode.storage.errors import Discarded, StoreError
 from supernode.storage.piece_files import PieceFile, PieceStore
-from supernode.storage.sidecars import Provenance
 from supernode.supervision import first_of
 
 LOOK_AGAIN_SECONDS = 60.0
@@ -204,23 +203,8 @@ class Cdn:
         """Leave the notes by which other tools know the file; it is served with or without."""
         file = fetched.file
         task = self._dispatch.tracker.task(file.task)
-        assert task.length is not None
         try:
-            await file.complete(
-                Provenance(
-                    url=without_credentials(task.spec.task_url),
-                    identifier=task.spec.identifier,
-                    md5=task.spec.md5,
-                    real_md5=task.md5,
-                    http_length=task.length,
-                    last_modified_ms=_milliseconds(fetched.last_modified),
-                    etag=fetched.etag,
-                    accessed_ms=int(self._dispatch.clock.now() * 1000),
-                    sha256=task.sha256,
-                    call_system=task.spec.call_system,
-                    dfdaemon=task.spec.dfdaemon,
-                )
-            )
+            await file.complete(provenance(task))
         except StoreError as error:
             log.warning("a complete file has no sidecars", problem=str(error))
         except Discarded:
@@ -243,10 +227,3 @@ class Cdn:
             await self._store.discard(file)
         except StoreError as error:
             log.warning("a file could not be removed", problem=str(error))
-
-
-def _milliseconds(http_date: str) -> int:
-    try:
-        return int(parsedate_to_datetime(http_date).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        return 0

@@ -9,6 +9,9 @@ When the origin breaks off, what has been cut still goes through the line; then 
 to go on with the first piece that is missing. If that cannot be, it is asked for the whole again:
 the pieces that are there are not written once more but compared, for peers have them, and nobody
 may get one part of an old file and another of a new one.
+
+A fetch that an earlier process began goes on in the same way, once what it left on disk has been
+read again: nobody has the digest of half a file.
 """
 
 import hashlib
@@ -17,12 +20,13 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 import trio
 
-from supernode.core.commands import CachePiece, SizeTask
+from supernode.core.commands import CachePiece, LosePieces, SizeTask, VerifyPieces
 from supernode.core.identity import TaskId
-from supernode.core.model import TaskSpec
+from supernode.core.model import OriginVersion, TaskSpec
 from supernode.core.pieces import (
     TRAILER,
     PieceDigest,
@@ -39,7 +43,7 @@ from supernode.origin.http import OriginBody, OriginClient
 from supernode.origin.resumption import Resumption
 from supernode.origin.trust import Trust
 from supernode.services.retries import RetryPolicy
-from supernode.storage.errors import StoreError
+from supernode.storage.errors import Damaged, StoreError
 from supernode.storage.piece_files import PieceFile, PieceStore
 from supernode.supervision import first_of
 
@@ -76,7 +80,7 @@ class WholeFile:
         self.md5 = hashlib.md5()
         self.sha256 = hashlib.sha256()
 
-    def add(self, piece: memoryview) -> None:
+    def update(self, piece: memoryview, /) -> None:
         """Take the next piece's content into account. Blocks: for a thread."""
         self.md5.update(piece)
         self.sha256.update(piece)
@@ -90,8 +94,6 @@ class Fetched:
 
     file: PieceFile
     whole: WholeFile
-    etag: str
-    last_modified: str
 
 
 class Fetching:
@@ -116,9 +118,7 @@ class Fetching:
         self._went_on = False
         # Of the pass over the file that is under way; one that begins anew is another.
         self._whole = WholeFile()
-        self._validator = ""
-        self._etag = ""
-        self._last_modified = ""
+        self._version = OriginVersion()
 
     async def run(self) -> Fetched:
         """Fetch the file, patiently.
@@ -128,6 +128,7 @@ class Fetching:
             StoreError: the disk fails.
         """
         attempts = failures = 0
+        await self._take_up()
         while True:
             attempts += 1
             had, self._went_on = len(self._sealed), False
@@ -144,7 +145,7 @@ class Fetching:
                     detail = f"{error.detail} (tried {attempts} times)"
                     raise OriginError(error.reason, detail) from error
                 if isinstance(error, NotContinued):
-                    self._validator = ""
+                    self._version = msgspec.structs.replace(self._version, validator="")
                 log.info(
                     "a fetch broke off and is tried again",
                     reason=error.reason.code,
@@ -155,8 +156,37 @@ class Fetching:
                 )
             await trio.sleep(pause)
 
+    async def _take_up(self) -> None:
+        """Go on where an earlier process was; what it sealed is what it was, or is not offered.
+
+        Raises:
+            StoreError: the disk fails.
+        """
+        task = self._tools.dispatch.tracker.task(self._task)
+        if not task.digests:
+            return  # a file that is there is another fetch's
+        self._file = file = self._tools.store.find(self._task)
+        self._length, self._version = task.length, task.version
+        self._sealed = [task.digests[number] for number in sorted(task.digests)]
+        if file is None or self._is_part or not self._version.validator:
+            return  # from the beginning, comparing
+        for number in range(len(self._sealed)):
+            try:
+                await file.verify(number, self._whole)
+            except Damaged as damage:
+                log.warning("a piece is to be fetched again", piece=number, problem=damage.detail)
+                file.unseal(number)
+                self._tell(LosePieces, pieces=1 << number)
+                return
+            self._tell(VerifyPieces, pieces=1 << number)
+
+    def _tell(self, command: type[LosePieces | VerifyPieces], pieces: int) -> None:
+        self._tools.dispatch(command(task=self._task, generation=self._generation, pieces=pieces))
+
     async def _attempt(self) -> Fetched:
-        """Ask the origin once. Raises OriginError, StoreError."""
+        """Ask the origin once, if anything is missing. Raises OriginError, StoreError."""
+        if self._file is not None and self._whole.length == self._length:
+            return Fetched(self._file, self._whole)
         spec = self._spec
         async with self._tools.origin.open(
             spec.raw_url,
@@ -164,33 +194,42 @@ class Fetching:
             trust=Trust(spec.insecure, spec.root_cas),
             resume=self._resumption(),
         ) as body:
-            file = await self._file_for(body)
             self._went_on = body.first > 0
             if not self._went_on:
                 self._whole = WholeFile()
-                self._validator = "" if self._is_part else body.validator
-                self._etag, self._last_modified = body.etag, body.last_modified
+                self._version = OriginVersion(
+                    etag=body.etag,
+                    last_modified=body.last_modified,
+                    validator="" if self._is_part else body.validator,
+                )
+            file = await self._file_for(body)
             await self._take(file, body)
-        return Fetched(file, self._whole, self._etag, self._last_modified)
+        return Fetched(file, self._whole)
 
     def _resumption(self) -> Resumption | None:
         """Return what the origin may leave out; None: it is to begin with the first byte."""
-        if not self._validator or not self._whole.pieces:
+        validator = self._version.validator
+        if not validator or not self._whole.pieces:
             return None
-        return Resumption(self._whole.length, self._validator, self._length)
+        return Resumption(self._whole.length, validator, self._length)
 
     async def _file_for(self, body: OriginBody) -> PieceFile:
         """Return the file that the content goes into, made when the origin answers first."""
         file, length = self._file, body.length
-        if file is not None and length == self._length:
+        if file is not None and self._went_on and length == self._length:
             return file
-        if self._length is not None:
+        if self._length not in (None, length):
             said = "no length" if length is None else f"{length} bytes"
             raise _changed(f"{self._length} bytes at first, then {said}")
         if file is not None and length is not None and length < self._sealed_length(file):
             raise _changed(f"more than {self._sealed_length(file)} bytes at first, then {length}")
         piece_size = self._tools.dispatch(
-            SizeTask(task=self._task, generation=self._generation, length=length)
+            SizeTask(
+                task=self._task,
+                generation=self._generation,
+                length=length,
+                version=self._version,
+            )
         )
         if file is None:
             file = self._file = await self._tools.store.create(self._task, piece_size)
@@ -244,13 +283,13 @@ class Fetching:
         pieces: trio.MemoryReceiveChannel[memoryview],
         sealed: trio.MemorySendChannel[memoryview],
     ) -> None:
-        """Write each piece, offer it, pass it on; compare those that are there already."""
+        """Write each piece, offer it, pass it on; compare those that are known already."""
         number = self._whole.pieces
         async with pieces, sealed:
             async for piece in pieces:
                 if number < len(self._sealed):
                     await self._compare(number, piece, file.piece_size)
-                else:
+                if not file.sealed >> number & 1:
                     await self._write(file, number, piece)
                 await sealed.send(piece)
                 number += 1
@@ -265,7 +304,8 @@ class Fetching:
     async def _write(self, file: PieceFile, number: int, piece: memoryview) -> None:
         digest = await file.write(number, [piece])
         file.seal(number, digest_length(digest))
-        self._sealed.append(digest)
+        if number == len(self._sealed):
+            self._sealed.append(digest)
         self._tools.dispatch(
             CachePiece(task=self._task, generation=self._generation, piece=number, digest=digest)
         )
@@ -273,7 +313,9 @@ class Fetching:
     async def _digest(self, pieces: trio.MemoryReceiveChannel[memoryview]) -> None:
         async with pieces:
             async for piece in pieces:
-                await trio.to_thread.run_sync(self._whole.add, piece, limiter=self._tools.hashers)
+                await trio.to_thread.run_sync(
+                    self._whole.update, piece, limiter=self._tools.hashers
+                )
 
 
 def _changed(detail: str) -> OriginError:

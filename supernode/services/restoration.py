@@ -1,30 +1,34 @@
-"""Restoration: what the cache held when the last process ended is known to this one, verified.
+"""Restoration: what the cache held when the last process ended is offered by this one, verified.
 
-Every complete file on disk becomes a task again before anybody can ask for it, so that nothing is
-fetched twice. If the system has not been started anew since the file was written, its length and
-its frames are enough; else each piece is offered once its MD5 has been checked: what a client waits
-for first, then what was used last. A damaged file is discarded; nothing bad of it was served.
+What the journal tells of is known already; every other complete file on disk becomes a task again
+before anybody can ask for it, so that nothing is fetched twice. If the system has not been started
+anew since a file was written, its length and its frames are enough; else each piece is offered once
+its MD5 has been checked: what a client waits for first, then what was used last. A damaged file is
+discarded; nothing bad of it was served. Of a file whose fetch is to go on only the frames are
+checked here, the rest by the fetch.
 
 While the daemon runs, the sidecars are kept telling when each file was last used.
 """
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 import trio
 
-from supernode.core.commands import AdoptTask, CachePiece, FailFetch, FinishFetch, RemoveTask
+from supernode.core.commands import AdoptTask, FailFetch, FinishFetch, RemoveTask, VerifyPieces
 from supernode.core.errors import NotFound, TaskConflict
 from supernode.core.identity import TaskId
-from supernode.core.model import TaskSpec
+from supernode.core.model import CdnStatus, Task, TaskSpec
+from supernode.core.pieces import PieceDigest, framed_length
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
+from supernode.services.provenance import provenance, version_of
 from supernode.storage.errors import Damaged, Discarded, StoreError
 from supernode.storage.inventory import CachedFile
 from supernode.storage.piece_files import PieceFile, PieceStore
-from supernode.storage.sidecars import Sidecars
 
 CONCURRENT_FILES = 2
 PIECES_A_TURN = 16
@@ -32,9 +36,6 @@ PIECES_A_TURN = 16
 PATIENCE_SECONDS = 5.0
 """How long the start waits for files whose frames are enough."""
 NOTE_USE_SECONDS = 600.0
-
-_OFFERS_AT_ONCE = 64
-"""How many pieces are offered before the event loop gets its turn."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -45,11 +46,16 @@ class Restoration:
     Args:
         dispatch: the door to the tracker.
         store: where the files are.
+        boots: per task that the journal tells of, in which start of the system all its pieces were
+            written or verified.
     """
 
-    def __init__(self, dispatch: Dispatcher, store: PieceStore) -> None:
+    def __init__(
+        self, dispatch: Dispatcher, store: PieceStore, boots: Mapping[TaskId, str] | None = None
+    ) -> None:
         self._dispatch = dispatch
         self._store = store
+        self._boots = boots or {}
         self._unverified: OrderedDict[TaskId, _Adopted] = OrderedDict()
         """The most urgent last; without those that are being verified now."""
         self._since_look = PIECES_A_TURN
@@ -61,7 +67,10 @@ class Restoration:
         Has started when every file is known and those of this boot are verified, unless that takes
         too long. On cancel a file that is not verified stays as it is.
         """
+        unfinished = self._reopen_known()
         await self._adopt_all()
+        for file in unfinished:
+            await self._offer_unfinished(file)
         async with trio.open_nursery() as nursery:
             of_this_boot = _Countdown(sum(a.of_this_boot for a in self._unverified.values()))
             for _ in range(CONCURRENT_FILES):
@@ -73,7 +82,46 @@ class Restoration:
                 await trio.sleep(NOTE_USE_SECONDS)
                 await self._note_use()
 
-    # what is there
+    # what the journal tells of
+
+    def _reopen_known(self) -> list[PieceFile]:
+        """Reopen the files of known tasks; return those whose fetch is to go on."""
+        unfinished = []
+        for task in self._dispatch.tracker.tasks():
+            digests = [task.digests[number] for number in sorted(task.digests)]
+            if not digests or task.piece_size is None or self._store.find(task.id) is not None:
+                continue
+            whole = None if task.length is None else framed_length(task.length, task.piece_size)
+            origin = provenance(task) if task.adopted else None
+            file = self._store.reopen_known(task.id, task.piece_size, digests, whole, origin)
+            if task.adopted:
+                of_this_boot = self._is_trusted(self._boots.get(task.id))
+                self._unverified[task.id] = _Adopted(file, task, digests, of_this_boot)
+            elif task.status is CdnStatus.WAITING:
+                unfinished.append(file)
+        return unfinished
+
+    def _is_trusted(self, boot: str | None) -> bool:
+        """Tell whether what was good in that boot still is: the system has not been restarted."""
+        return bool(boot) and boot == self._store.boot_id
+
+    async def _offer_unfinished(self, file: PieceFile) -> None:
+        """Offer what is there of a file, unless only its digests tell what that is worth."""
+        if not self._is_trusted(self._boots.get(file.task)):
+            return
+        try:
+            await file.verify_frames()
+            task = self._dispatch.tracker.task(file.task)
+            self._dispatch(
+                VerifyPieces(task=task.id, generation=task.generation, pieces=file.sealed)
+            )
+        except (Damaged, StoreError) as problem:
+            log.warning("a fetch begins anew", task=file.task, problem=problem.detail)
+            await self._discard(file)
+        except (Discarded, NotFound, TaskConflict):
+            pass  # the task was removed meanwhile
+
+    # what else is there
 
     async def _adopt_all(self) -> None:
         """Make every file and its task known; if there are too many, those used last."""
@@ -84,15 +132,21 @@ class Restoration:
         adopted = []
         for cached in found[surplus:]:
             file = self._store.reopen(cached)
+            if tracker.why_gone(cached.task) is not None:
+                refused.append(file)  # it was removed, but not yet from the disk
+                continue
             try:
-                generation = self._dispatch(_adoption(cached, self._dispatch.clock.now()))
+                self._dispatch(_adoption(cached, self._dispatch.clock.now()))
             except TaskConflict:
                 refused.append(file)  # somebody asked for it before it was found
             else:
-                of_this_boot = self._store.is_of_this_boot(cached)
-                adopted.append(_Adopted(file, cached.sidecars, generation, of_this_boot))
-        adopted.sort(key=lambda a: a.of_this_boot)  # the most urgent last
+                task, said = tracker.task(cached.task), cached.sidecars
+                of_this_boot = self._is_trusted(said.boot_id)
+                adopted.append(_Adopted(file, task, said.digests, of_this_boot))
         self._unverified.update((a.file.task, a) for a in adopted)
+        # The most urgent are last.
+        for task_id in [key for key, a in self._unverified.items() if a.of_this_boot]:
+            self._unverified.move_to_end(task_id)
         if found:
             log.info("found cached files", count=len(adopted), not_used=len(refused))
         for file in refused:
@@ -162,41 +216,34 @@ class Restoration:
 
     async def _verify_frames(self, adopted: "_Adopted") -> None:
         await adopted.file.verify_frames()
-        while adopted.verified < len(adopted.said.digests):
-            self._offer_next(adopted)
-            if adopted.verified % _OFFERS_AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
+        self._offer(adopted, adopted.file.sealed)
 
     async def _verify_some(self, adopted: "_Adopted") -> bool:
         """Verify pieces until the turn is over; tell whether that was the last one."""
-        while adopted.verified < len(adopted.said.digests):
+        while adopted.verified < len(adopted.digests):
             if self._since_look >= PIECES_A_TURN:
                 return False
             await adopted.file.verify(adopted.verified, adopted.whole)
-            self._offer_next(adopted)
+            self._offer(adopted, 1 << adopted.verified)
+            adopted.verified += 1
             self._since_look += 1
         return True
 
-    def _offer_next(self, adopted: "_Adopted") -> None:
-        number = adopted.verified
+    def _offer(self, adopted: "_Adopted", pieces: int) -> None:
         self._dispatch(
-            CachePiece(
-                task=adopted.file.task,
-                generation=adopted.generation,
-                piece=number,
-                digest=adopted.said.digests[number],
-            )
+            VerifyPieces(task=adopted.file.task, generation=adopted.generation, pieces=pieces)
         )
-        adopted.verified += 1
 
     def _finish(self, adopted: "_Adopted") -> None:
         """Let the task succeed."""
+        if len(adopted.digests) != adopted.task.piece_total or adopted.task.length is None:
+            raise Damaged("it is not known whole")
         self._dispatch(
             FinishFetch(
                 task=adopted.file.task,
                 generation=adopted.generation,
-                length=adopted.said.length,
-                md5=adopted.said.origin.real_md5,
+                length=adopted.task.length,
+                md5=adopted.task.md5,
                 sha256=adopted.sha256,
             )
         )
@@ -205,7 +252,7 @@ class Restoration:
         """Let the sidecars say that the file need not be verified again in this boot."""
         file = adopted.file
         try:
-            await file.complete(replace(adopted.said.origin, sha256=adopted.sha256))
+            await file.complete(provenance(adopted.task))
         except StoreError as error:
             log.warning("a file will be verified again", task=file.task, problem=str(error))
         except Discarded:
@@ -255,25 +302,29 @@ class _Adopted:
 
     Args:
         file: nothing of it is sealed at first.
-        said: what its sidecars say.
-        generation: the task's.
+        task: what is known of it.
+        digests: of its pieces, in order.
         of_this_boot: whether its frames are enough.
     """
 
     file: PieceFile
-    said: Sidecars
-    generation: int
+    task: Task
+    digests: Sequence[PieceDigest]
     of_this_boot: bool
+    generation: int = field(init=False)
     verified: int = 0
     """How many of its pieces are verified and offered, from the first on."""
     whole: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     """Of their content."""
 
+    def __post_init__(self) -> None:
+        self.generation = self.task.generation
+
     @property
     def sha256(self) -> str:
         """The SHA-256 of the whole file, once every piece is verified; empty: nobody knows."""
-        if self.said.origin.sha256 or self.of_this_boot:
-            return self.said.origin.sha256
+        if self.task.sha256 or self.of_this_boot:
+            return self.task.sha256
         return self.whole.hexdigest()
 
 
@@ -307,4 +358,8 @@ def _adoption(cached: CachedFile, now: float) -> AdoptTask:
         length=said.length,
         piece_size=said.piece_size,
         last_used=min(max(said.origin.accessed_ms / 1000, 0.0), now),
+        digests=said.digests,
+        md5=said.origin.real_md5,
+        sha256=said.origin.sha256,
+        version=version_of(said.origin),
     )

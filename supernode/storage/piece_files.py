@@ -6,7 +6,6 @@ which pieces are *sealed*, that is, may be served. Every access to the disk runs
 none is abandoned: a task that is cancelled leaves no write behind that goes on unseen.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -29,7 +28,8 @@ from supernode.storage.descriptors import DescriptorPool, SharedFile
 from supernode.storage.disk_space import DiskUse
 from supernode.storage.errors import Damaged, Discarded, StoreError, disk_errors
 from supernode.storage.inventory import CachedFile, Inventory
-from supernode.storage.sidecars import Provenance, Sidecars, md5_text, meta_json
+from supernode.storage.sidecars import Provenance, md5_text, meta_json
+from supernode.storage.verification import Digester
 from supernode.storage.writing import Chunk
 
 _AHEAD = 1 << 30
@@ -62,19 +62,22 @@ class PieceFile:
         piece_size: int,
         path: Path,
         disk: "_Disk",
-        said: Sidecars | None = None,
+        *,
+        digests: Sequence[PieceDigest] = (),
+        framed_length: int | None = None,
+        origin: Provenance | None = None,
     ) -> None:
         self.task = task
         self.piece_size = piece_size
         self.path = path
         self.sealed = 0
-        self.framed_length = said.framed_length if said else None
-        self.stored = said.framed_length if said else 0
-        self.origin = said.origin if said else None
+        self.framed_length = framed_length
+        self.stored = sum(map(digest_length, digests))
+        self.origin = origin
         self.discarded = False
         self._disk = disk
         self._file = SharedFile(path, disk.descriptors)
-        self._digests = dict(enumerate(said.digests if said else ()))
+        self._digests = dict(enumerate(digests))
 
     @property
     def is_complete(self) -> bool:
@@ -116,6 +119,10 @@ class PieceFile:
             raise ValueError(f"piece {number} cannot have {framed_length} bytes")
         self.sealed |= 1 << number
 
+    def unseal(self, number: int) -> None:
+        """Serve a piece no longer: it is not what it was."""
+        self.sealed &= ~(1 << number)
+
     async def write(self, number: int, parts: Sequence[Chunk]) -> PieceDigest:
         """Frame, digest and write one piece in a single thread hop. It is not sealed by that.
 
@@ -144,7 +151,7 @@ class PieceFile:
         return digest
 
     async def verify_frames(self) -> None:
-        """Seal every piece of a reopened file whose length and frames are right.
+        """Seal all known pieces of a reopened file if its length and their frames are right.
 
         Enough if nothing but this system can have touched the file since it was written.
 
@@ -153,14 +160,19 @@ class PieceFile:
             Discarded: the file was discarded.
             StoreError: the disk failed.
         """
-        assert self.framed_length is not None
         await self._checked(
             "verifying a cached file",
-            partial(verification.check_frames, self.path, self.piece_size, self.framed_length),
+            partial(
+                verification.check_frames,
+                self.path,
+                self.piece_size,
+                list(map(digest_length, self._digests.values())),
+                self.framed_length,
+            ),
         )
         self.sealed = (1 << len(self._digests)) - 1
 
-    async def verify(self, number: int, whole: "hashlib._Hash | None" = None) -> None:
+    async def verify(self, number: int, whole: Digester | None = None) -> None:
         """Seal one piece of a reopened file if it is what its digest says.
 
         Args:
@@ -299,18 +311,23 @@ class PieceStore:
         )
 
     async def take_inventory(self) -> Inventory:
-        """Find what earlier processes completed, and remove their leftovers."""
+        """Find what earlier processes completed, and remove their leftovers.
+
+        The files that are known, whether they are there or not, are left alone.
+        """
         async with self._disk.names:
             return await trio.to_thread.run_sync(
                 inventory.take, self._root / "download", self._files, limiter=self._disk.readers
             )
 
-    def is_of_this_boot(self, cached: CachedFile) -> bool:
-        """Tell whether the file was written or verified since the system started.
+    @property
+    def boot_id(self) -> str:
+        """What is another one after every start of the system; empty: it does not say.
 
-        Then what was written is on the disk or in the system's memory, whoever crashed meanwhile.
+        What was written since the system started is on the disk or in the system's memory, whoever
+        crashed meanwhile.
         """
-        return bool(self._disk.boot_id) and cached.sidecars.boot_id == self._disk.boot_id
+        return self._disk.boot_id
 
     def reopen(self, cached: CachedFile) -> PieceFile:
         """Make a file known that an earlier process completed; nothing of it is sealed.
@@ -318,11 +335,43 @@ class PieceStore:
         Raises:
             ValueError: the task has a file.
         """
-        if cached.task in self._files:
-            raise ValueError(f"task {cached.task} has a file")
         said = cached.sidecars
-        file = PieceFile(cached.task, said.piece_size, cached.path, self._disk, said)
-        self._files[cached.task] = file
+        return self.reopen_known(
+            cached.task, said.piece_size, said.digests, said.framed_length, said.origin
+        )
+
+    def reopen_known(
+        self,
+        task: TaskId,
+        piece_size: int,
+        digests: Sequence[PieceDigest],
+        framed_length: int | None,
+        origin: Provenance | None,
+    ) -> PieceFile:
+        """Make a file known that an earlier process wrote, if it is there; nothing is sealed.
+
+        Args:
+            task: whose.
+            piece_size: framed bytes from the start of one piece to that of the next.
+            digests: of the pieces that were written, from the first on.
+            framed_length: framed bytes of the whole file; None: not known.
+            origin: where it came from; None: it has no sidecars.
+
+        Raises:
+            ValueError: the task has a file.
+        """
+        if task in self._files:
+            raise ValueError(f"task {task} has a file")
+        file = PieceFile(
+            task,
+            piece_size,
+            self._path(task),
+            self._disk,
+            digests=digests,
+            framed_length=framed_length,
+            origin=origin,
+        )
+        self._files[task] = file
         return file
 
     async def create(self, task: TaskId, piece_size: int) -> PieceFile:

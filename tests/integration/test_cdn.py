@@ -370,7 +370,7 @@ async def test_whatever_is_slow_slows_the_origin(
     """While a piece cannot be written, or not be digested, at most four are in memory."""
     busy, in_thread = trio.Event(), threading.Event()
     token = trio.lowlevel.current_trio_token()
-    write, digest = PieceFile.write, WholeFile.add
+    write, digest = PieceFile.write, WholeFile.update
 
     def blocked() -> None:
         token.run_sync_soon(busy.set)
@@ -385,7 +385,7 @@ async def test_whatever_is_slow_slows_the_origin(
         digest(whole, piece)
 
     monkeypatch.setattr(PieceFile, "write", slow_write if stage == "write" else write)
-    monkeypatch.setattr(WholeFile, "add", slow_digest if stage == "digest" else digest)
+    monkeypatch.setattr(WholeFile, "update", slow_digest if stage == "digest" else digest)
     file = world.origin.files[URL] = File([bytes(MIB)] * 40, 40 * MIB)
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:

@@ -519,13 +519,12 @@ async def test_whose_boot_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     await two_pieces(PieceStore(tmp_path / "repo"))
     store = PieceStore(tmp_path / "repo")
     (cached,) = (await store.take_inventory()).cached
-    assert store.is_of_this_boot(cached)
+    assert store.boot_id
+    assert cached.sidecars.boot_id == store.boot_id
     (tmp_path / "boot").write_text("another one\n")
-    for boot_id in ("boot", "none"):
-        monkeypatch.setattr(piece_files, "_BOOT_ID", tmp_path / boot_id)
-        assert not PieceStore(tmp_path / "repo").is_of_this_boot(cached)
-    foreign = replace(cached, sidecars=replace(cached.sidecars, boot_id=""))
-    assert not PieceStore(tmp_path / "repo").is_of_this_boot(foreign)
+    for name, boot_id in (("boot", "another one"), ("none", "")):
+        monkeypatch.setattr(piece_files, "_BOOT_ID", tmp_path / name)
+        assert PieceStore(tmp_path / "repo").boot_id == boot_id
 
 
 async def test_the_last_access_is_noted(tmp_path: Path) -> None:

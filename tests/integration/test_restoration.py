@@ -18,11 +18,12 @@ from structlog.testing import capture_logs
 from supernode.clock import Clock
 from supernode.core.commands import Pull, Pulled, RegisterTask, RemoveTask
 from supernode.core.errors import NotFound, TaskEnded
-from supernode.core.events import PieceCached
+from supernode.core.events import PiecesVerified
 from supernode.core.identity import ClientId, TaskId, task_id
 from supernode.core.model import CdnStatus, Limits, Task, TaskSpec
 from supernode.core.pieces import MIB
 from supernode.core.reasons import Reason
+from supernode.core.swarm import bits
 from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
 from supernode.feed import Feed, Published
@@ -104,8 +105,8 @@ class World:
         self.feed.listen(self._take_note)
 
     def _take_note(self, published: Published) -> None:
-        if isinstance(published.event, PieceCached):
-            self.offered.append((published.event.task, published.event.piece))
+        if isinstance(event := published.event, PiecesVerified):
+            self.offered += [(event.task, piece) for piece in bits(event.pieces)]
 
     @asynccontextmanager
     async def restoring(self) -> AsyncIterator[None]:
@@ -267,7 +268,6 @@ async def test_in_the_same_boot_all_is_verified_before_anybody_can_ask(
     cache: V1Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wholes = [content(n, seed=n) for n in (1, 2, 5)]
-    monkeypatch.setattr(restoration, "_OFFERS_AT_ONCE", 2)
     tasks = [cache.add(whole, f"{URL}{n}") for n, whole in enumerate(wholes)]
     await restored_once(cache, *tasks)
 
@@ -310,7 +310,7 @@ async def test_pieces_are_offered_one_by_one(
         world.ask()
         assert not world.pull(task).assignments
         gate.let_through.release(1)
-        await world.until(task, lambda task: bool(task.digests))
+        await world.until(task, lambda task: bool(task.swarm.seeded))
         (given,) = world.pull(task).assignments
         assert given.piece_range == f"0-{SIZE - 1}"
         assert world.file(task).covers(0, SIZE)
@@ -428,10 +428,10 @@ async def test_a_damaged_file_is_fetched_again_and_never_served(
 
     def what_is_served(published: Published) -> None:
         event = published.event
-        if isinstance(event, PieceCached) and event.task == task:
-            start = event.piece * SIZE
+        if isinstance(event, PiecesVerified) and event.task == task:
             with cache.path(task).open("rb") as file:
-                served[event.piece] = os.pread(file.fileno(), SIZE, start)
+                for piece in bits(event.pieces):
+                    served[piece] = os.pread(file.fileno(), SIZE, piece * SIZE)
 
     world.feed.listen(what_is_served)
     async with world.restoring():
@@ -725,9 +725,9 @@ async def test_patience_with_a_slow_disk_is_limited(
     go_on = threading.Event()
     real = verification.check_frames
 
-    def slow(path: Path, piece_size: int, framed_length: int) -> None:
+    def slow(path: Path, piece_size: int, lengths: list[int], framed_length: int) -> None:
         assert go_on.wait(10)
-        real(path, piece_size, framed_length)
+        real(path, piece_size, lengths, framed_length)
 
     monkeypatch.setattr(verification, "check_frames", slow)
     monkeypatch.setattr(restoration, "PATIENCE_SECONDS", 0.01)

@@ -26,7 +26,7 @@ from supernode.core.events import (
     Why,
 )
 from supernode.core.identity import ClientId, PeerId, TaskId
-from supernode.core.model import CdnStatus, Secrets, TaskSpec
+from supernode.core.model import CdnStatus, OriginVersion, Secrets, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 from supernode.feed import Gap, Published
@@ -72,6 +72,7 @@ def sample(kind: object) -> object:
         bool: False,
         bytes: b"bytes",
         TaskSpec: SPEC,
+        OriginVersion: OriginVersion(etag='"a"', validator='"a"'),
     }
     return samples[kind]
 

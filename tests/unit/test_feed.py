@@ -27,7 +27,10 @@ from supernode.core.events import (
     PieceFailed,
     PieceFinished,
     PiecesHeld,
+    PiecesListed,
+    PiecesLost,
     PiecesOffered,
+    PiecesVerified,
     PreheatRegistered,
     PreheatRemoved,
     TaskEvent,
@@ -186,6 +189,9 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (TaskResumed, Concern.EVERYBODY),
         (TaskRemoved, Concern.EVERYBODY),
         (PieceCached, Concern.A_FEW),
+        (PiecesListed, Concern.NOBODY),  # nobody can be given one by that
+        (PiecesVerified, Concern.EVERYBODY),
+        (PiecesLost, Concern.NOBODY),
         (DownloadStarted, Concern.NOBODY),
         (DownloadSeen, Concern.NOBODY),
         (DownloadFinished, Concern.ITS_CLIENT),  # it may have a pull waiting

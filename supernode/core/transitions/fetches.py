@@ -5,12 +5,17 @@ from supernode.core.commands import (
     CachePiece,
     FailFetch,
     FinishFetch,
+    LosePieces,
     SizeTask,
     StartFetch,
+    VerifyPieces,
 )
 from supernode.core.errors import TaskConflict
 from supernode.core.events import (
     PieceCached,
+    PiecesListed,
+    PiecesLost,
+    PiecesVerified,
     TaskFailed,
     TaskFinished,
     TaskSized,
@@ -50,8 +55,19 @@ def adopt_task(step: Step, command: AdoptTask) -> int:
             task=command.task,
             length=command.length,
             piece_size=command.piece_size,
+            origin_version=command.version,
         )
     )
+    if command.digests:
+        step.emit(
+            PiecesListed(
+                at=step.now,
+                task=command.task,
+                digests=command.digests,
+                md5=command.md5,
+                sha256=command.sha256,
+            )
+        )
     return step.task(command.task).generation
 
 
@@ -59,13 +75,31 @@ def size_task(step: Step, command: SizeTask) -> int:
     """Note how long the file is; return its piece size. Raises NotFound, TaskConflict."""
     task = _fetched(step, command.task, command.generation)
     size = task.piece_size or piece_size_for(command.length)
-    step.emit(TaskSized(at=step.now, task=task.id, length=command.length, piece_size=size))
+    step.emit(
+        TaskSized(
+            at=step.now,
+            task=task.id,
+            length=command.length,
+            piece_size=size,
+            origin_version=command.version,
+        )
+    )
     return size
 
 
 def cache_piece(step: Step, command: CachePiece) -> None:
-    """Let a piece be handed out. Raises NotFound, TaskConflict."""
+    """Let a piece be handed out.
+
+    Raises:
+        NotFound: the task.
+        TaskConflict: the fetch is not the one under way, or the piece is known to be another.
+    """
     task = _fetched(step, command.task, command.generation)
+    if known := task.digests.get(PieceNumber(command.piece)):
+        if known != command.digest:
+            raise TaskConflict(f"piece {command.piece} is {known}, not {command.digest}")
+        _verify(step, task, 1 << command.piece)
+        return
     step.emit(
         PieceCached(
             at=step.now,
@@ -76,9 +110,28 @@ def cache_piece(step: Step, command: CachePiece) -> None:
     )
 
 
+def verify_pieces(step: Step, command: VerifyPieces) -> None:
+    """Let the seed give pieces of an earlier process. Raises NotFound, TaskConflict."""
+    _verify(step, _current(step, command.task, command.generation), command.pieces)
+
+
+def _verify(step: Step, task: Task, pieces: int) -> None:
+    if news := pieces & task.swarm.lacking:
+        step.emit(PiecesVerified(at=step.now, task=task.id, pieces=news))
+
+
+def lose_pieces(step: Step, command: LosePieces) -> None:
+    """Let the seed give pieces no longer. Raises NotFound, TaskConflict."""
+    task = _current(step, command.task, command.generation)
+    if lost := command.pieces & task.swarm.seeded:
+        step.emit(PiecesLost(at=step.now, task=task.id, pieces=lost))
+
+
 def finish_fetch(step: Step, command: FinishFetch) -> bool:
     """Judge the whole file; return whether it is right. Raises NotFound, TaskConflict."""
     task = _fetched(step, command.task, command.generation)
+    if task.swarm.lacking:
+        raise TaskConflict(f"task {task.id} has pieces that are not verified")
     wanted = task.spec.md5.strip().lower()
     if wanted and wanted != command.md5:
         _fail(step, task, Reason.DIGEST_MISMATCH, f"md5 is {command.md5}, not {wanted}")
@@ -137,10 +190,15 @@ def _pause_after(task: Task, reason: Reason, limits: Limits) -> float:
     return min(pause, limits.failed_origin_longest_pause)
 
 
-def _fetched(step: Step, identity: TaskId, generation: int) -> Task:
+def _current(step: Step, identity: TaskId, generation: int) -> Task:
     task = step.task(identity)
     if task.generation != generation:
         raise TaskConflict(f"task {task.id} is another one by now")
+    return task
+
+
+def _fetched(step: Step, identity: TaskId, generation: int) -> Task:
+    task = _current(step, identity, generation)
     if task.status is not CdnStatus.RUNNING:
         raise TaskConflict(f"task {task.id} is {task.status}, not RUNNING")
     return task

@@ -1,0 +1,220 @@
+"""How what the core knows looks as rows, and back. Columns in the order of the tables'.
+
+Headers' values are in the clear: they are needed to go on with a fetch, and gone when it has ended.
+Hence nobody else may read the file.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
+from supernode.core.model import (
+    CdnStatus,
+    Download,
+    DownloadStatus,
+    OriginVersion,
+    Peer,
+    Preheat,
+    PreheatStatus,
+    Secrets,
+    Task,
+    TaskSpec,
+)
+from supernode.core.reasons import Reason
+
+Row: TypeAlias = tuple[Any, ...]
+
+_REASONS: Mapping[str | None, Reason] = {reason.code: reason for reason in Reason}
+
+
+def peer_row(peer: Peer) -> Row:
+    """Return a peer's row."""
+    return (peer.id, peer.ip, peer.port, peer.host_name, peer.version, peer.created)
+
+
+def peer_of(row: Row) -> Peer:
+    """Return the peer of a row."""
+    identity, ip, port, host_name, version, created = row
+    return Peer(
+        id=PeerId(identity),
+        ip=ip,
+        port=port,
+        host_name=host_name,
+        version=version,
+        created=created,
+        last_seen=created,
+    )
+
+
+def task_row(task: Task, boot: str) -> Row:
+    """Return a task's row, without its pieces.
+
+    Args:
+        boot: tells this start of the system from others.
+    """
+    version = task.version
+    return (
+        task.id,
+        task.generation,
+        _spec_text(task.spec),
+        task.created,
+        task.last_used,
+        task.status,
+        int(task.adopted),
+        int(task.paused),
+        _code(task.reason),
+        task.detail,
+        task.failures,
+        task.retry_at,
+        task.length,
+        task.piece_size,
+        task.md5,
+        task.sha256,
+        version.etag,
+        version.last_modified,
+        version.validator,
+        "" if task.swarm.lacking else boot,
+    )
+
+
+def task_of(row: Row) -> tuple[Task, str]:
+    """Return the task of a row, and the boot in which its pieces were all verified or written."""
+    *known, etag, last_modified, validator, boot = row
+    (
+        identity,
+        generation,
+        spec,
+        created,
+        last_used,
+        status,
+        adopted,
+        paused,
+        reason,
+        detail,
+        failures,
+        retry_at,
+        length,
+        piece_size,
+        md5,
+        sha256,
+    ) = known
+    task = Task(
+        id=TaskId(identity),
+        generation=generation,
+        spec=_spec_of(spec),
+        created=created,
+        last_used=last_used,
+        status=CdnStatus(status),
+        adopted=bool(adopted),
+        paused=bool(paused),
+        reason=_reason(reason),
+        detail=detail,
+        failures=failures,
+        retry_at=retry_at,
+        length=length,
+        piece_size=piece_size,
+        version=OriginVersion(etag=etag, last_modified=last_modified, validator=validator),
+        md5=md5,
+        sha256=sha256,
+    )
+    return task, boot
+
+
+def download_row(download: Download) -> Row:
+    """Return a download's row."""
+    have = download.have
+    return (
+        download.task,
+        download.client,
+        download.peer,
+        download.path,
+        download.created,
+        download.status,
+        _code(download.reason),
+        download.detail,
+        have.to_bytes((have.bit_length() + 7) // 8, "little"),
+        download.from_seed,
+        download.from_peers,
+    )
+
+
+def download_of(row: Row) -> Download:
+    """Return the download of a row."""
+    task, client, peer, path, created, status, reason, detail, have, from_seed, from_peers = row
+    return Download(
+        task=TaskId(task),
+        client=ClientId(client),
+        peer=None if peer is None else PeerId(peer),
+        path=path,
+        index=-1,
+        created=created,
+        last_seen=created,
+        status=DownloadStatus(status),
+        reason=_reason(reason),
+        detail=detail,
+        have=int.from_bytes(have, "little"),
+        from_seed=from_seed,
+        from_peers=from_peers,
+    )
+
+
+def preheat_row(preheat: Preheat) -> Row:
+    """Return a preheat's row."""
+    return (
+        preheat.id,
+        preheat.task,
+        _spec_text(preheat.spec),
+        preheat.created,
+        preheat.status,
+        _code(preheat.reason),
+        preheat.detail,
+        preheat.finished,
+    )
+
+
+def preheat_of(row: Row) -> Preheat:
+    """Return the preheat of a row."""
+    identity, task, spec, created, status, reason, detail, finished = row
+    return Preheat(
+        id=PreheatId(identity),
+        task=TaskId(task),
+        spec=_spec_of(spec),
+        created=created,
+        status=PreheatStatus(status),
+        reason=_reason(reason),
+        detail=detail,
+        finished=finished,
+    )
+
+
+def gone_row(task: TaskId, reason: Reason) -> Row:
+    """Return the row that tells why a task is known no longer."""
+    return (task, reason.code)
+
+
+def gone_of(row: Row) -> tuple[TaskId, Reason]:
+    """Return what such a row tells."""
+    task, reason = row
+    return TaskId(task), _reason(reason) or Reason.INTERNAL
+
+
+def _code(reason: Reason | None) -> str | None:
+    return None if reason is None else reason.code
+
+
+def _reason(code: str | None) -> Reason | None:
+    """Return the reason with a code; one that is known no longer was at least one."""
+    return None if code is None else _REASONS.get(code, Reason.INTERNAL)
+
+
+def _spec_text(spec: TaskSpec) -> str:
+    said = {name: getattr(spec, name) for name in spec.__struct_fields__}
+    return msgspec.json.encode(said | {"headers": spec.headers.reveal()}).decode()
+
+
+def _spec_of(text: str) -> TaskSpec:
+    said = msgspec.json.decode(text)
+    headers = Secrets(said.pop("headers"))
+    return TaskSpec(**said | {"root_cas": tuple(said["root_cas"]), "headers": headers})

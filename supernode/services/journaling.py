@@ -1,0 +1,128 @@
+"""Journaling: what was acknowledged is written down before anybody is told.
+
+Facts that come while others are being written go together into the next commit, so that many cost
+little more than one. Progress of downloads follows a little later: it can be told again.
+
+While the disk takes nothing, the swarm goes on: a warning says that a restart would forget what is
+not written, nobody is kept waiting, and all of it is written as soon as there is room.
+"""
+
+import structlog
+import trio
+
+from supernode.dispatch import Dispatcher
+from supernode.feed import Published
+from supernode.journal.changes import Batch, Changes
+from supernode.journal.errors import JournalError
+from supernode.journal.journal import SEQ, Journal
+
+PROGRESS_SECONDS = 0.25
+"""At most so long, and a commit, does progress wait to be written."""
+MOST_PROGRESS = 1000
+"""Of how many downloads progress is written in one commit, so that none takes long."""
+TRY_AGAIN_SECONDS = 1.0
+LONGEST_COMMIT = 5.0
+"""How long an answer waits for a commit, in seconds, before it goes out without."""
+STRIDE = 100_000
+"""So many event numbers are reserved at a time; a process that is killed leaves some unused."""
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Journaling:
+    """The service. Listens to the feed, so build it before anything happens.
+
+    Args:
+        dispatch: the door to the tracker.
+        journal: what is written to.
+        boot: tells this start of the system from others.
+        reserved: up to which number events may be numbered without being written about.
+    """
+
+    def __init__(self, dispatch: Dispatcher, journal: Journal, *, boot: str, reserved: int) -> None:
+        self._tracker = dispatch.tracker
+        self._feed = dispatch.feed
+        self._journal = journal
+        self._boot = boot
+        self._reserved = reserved
+        self._changes = Changes()
+        self._committed = 0
+        """How many facts are in the journal, or were when it last took any."""
+        self._news = trio.Event()
+        """Set when there is something to write at once."""
+        self._turn = trio.Event()
+        """Set after each commit, and when one fails."""
+        self._trouble = False
+        """Whether the last attempt to write failed."""
+        self._thread = trio.CapacityLimiter(1)
+        dispatch.feed.listen(self._note)
+
+    def _note(self, published: Published) -> None:
+        if self._changes.note(published.event, self._tracker) or self._runs_out:
+            self._news.set()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something has happened that an answer should not tell of before it is written."""
+        return self._committed < self._changes.facts and not self._trouble
+
+    async def settled(self) -> None:
+        """Wait until everything that has happened so far is written, at most a few seconds."""
+        facts = self._changes.facts
+        with trio.move_on_after(LONGEST_COMMIT):
+            while self._committed < facts and not self._trouble:
+                await self._turn.wait()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write what happens until cancelled, then once more what is left."""
+        task_status.started()
+        try:
+            while True:
+                with trio.move_on_after(PROGRESS_SECONDS):
+                    await self._news.wait()
+                await self._write()
+                if self._trouble:
+                    await trio.sleep(TRY_AGAIN_SECONDS)
+        finally:
+            with trio.CancelScope(deadline=trio.current_time() + LONGEST_COMMIT, shield=True):
+                await self._write()
+
+    async def _write(self) -> None:
+        """Commit what there is, unless there is nothing."""
+        self._news = trio.Event()
+        taken = self._changes.take(MOST_PROGRESS)
+        batch = taken.rows(self._tracker, self._boot)
+        if self._runs_out:
+            batch.counters[SEQ] = self._feed.seq + STRIDE
+        try:
+            if not batch.is_empty:
+                await self._commit(batch)
+        except JournalError as error:
+            self._changes.put_back(taken)
+            self._complain(error)
+        except BaseException:
+            self._changes.put_back(taken)
+            raise
+        else:
+            self._committed = taken.facts
+            self._reserved = batch.counters.get(SEQ, self._reserved)
+            self._complain(None)
+        self._turn.set()
+        self._turn = trio.Event()
+
+    async def _commit(self, batch: Batch) -> None:
+        """Write it. Not to be cancelled: what a thread has begun it ends, unseen."""
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self._journal.write, batch, limiter=self._thread)
+
+    @property
+    def _runs_out(self) -> bool:
+        return self._feed.seq > self._reserved - STRIDE // 2
+
+    def _complain(self, trouble: JournalError | None) -> None:
+        """Warn, but once until it is over."""
+        if trouble is not None and not self._trouble:
+            log.error("a restart would forget what happens now", problem=str(trouble))
+        elif trouble is None and self._trouble:
+            log.info("what happened is written down again")
+        self._trouble = trouble is not None
