@@ -40,15 +40,14 @@ from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Responder
 from supernode.feed import Feed
-from supernode.journal.journal import SEQ
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
 from supernode.services.cdn import Cdn
 from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
-from supernode.services.journaling import STRIDE, Journaling
+from supernode.services.journaling import Journaling
 from supernode.services.preheating import Preheating
-from supernode.services.recalling import recall, restored
+from supernode.services.recalling import recall
 from supernode.services.restoration import Restoration
 from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
@@ -100,16 +99,14 @@ async def run(config: Config) -> None:
             port=config.data.advertise_port or sockets.port_of(data),
         )
         policy = _policy(config, seed, [*control, *data])
-        journal, told = await recall(config.disk.state_dir / "supernode.db")
-        at_the_end.callback(journal.close)
-        seq = told.counters.get(SEQ, 0)
-        feed, clock = Feed(seq), Clock.started_now()
+        clock, store = Clock.started_now(), PieceStore(repo)
+        recalled = await recall(config.disk.state_dir / "supernode.db", _limits(config), clock)
+        at_the_end.callback(recalled.journal.close)
+        feed = Feed(recalled.seq)
         feed.listen(log_event)
         chance = random.Random()  # noqa: S311 - it spreads load, it guards nothing
-        state = restored(told, _limits(config), clock.now())
-        dispatch = Dispatcher(Tracker(state=state), feed, clock, chance)
-        store = PieceStore(repo)
-        journaling = Journaling(dispatch, journal, boot=store.boot_id, reserved=seq + STRIDE)
+        dispatch = Dispatcher(Tracker(recalled.state), feed, clock, chance)
+        journaling = Journaling(dispatch, recalled, boot=store.boot_id)
         responder = Responder(feed, clock, explain, journaling)
         app = _app(config, dispatch, responder, seed, policy)
         front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
@@ -118,7 +115,7 @@ async def run(config: Config) -> None:
         async with _origin(config, policy) as origin, trio.open_nursery() as root:
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
-            restoration = Restoration(dispatch, store, told.boots)
+            restoration = Restoration(dispatch, store, recalled.boots)
             services = _services(config, dispatch, store, origin, journaling, restoration)
             if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:

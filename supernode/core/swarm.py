@@ -68,18 +68,19 @@ class Swarm:
 
         Args:
             known: bitset of the pieces that can be handed out.
-            haves: per index, which of them its peer holds.
+            haves: per index, which of them its peer holds; no others.
         """
         swarm = cls()
+        swarm.known = known
         swarm._next_index = len(haves)
         swarm._offering = _bitset(have != 0 for have in haves)
-        holders = _transposed(haves, known.bit_length())
+        swarm.holders = _transposed(haves, known.bit_length())
+        swarm.held = _bitset(holders != 0 for holders in swarm.holders)
+        swarm._copies = [holders.bit_count() for holders in swarm.holders]
         for piece in bits(known):
-            swarm.make_known(piece)
-            if holders[piece]:
-                swarm.holders[piece] = holders[piece]
-                swarm.held |= 1 << piece
-                swarm.add_copies(piece, holders[piece].bit_count())
+            count = swarm._copies[piece]
+            swarm._groups[count] = swarm._groups.get(count, 0) | 1 << piece
+        swarm._counts = sorted(swarm._groups)
         return swarm
 
     def join(self) -> int:
@@ -201,7 +202,7 @@ def _transposed(rows: Sequence[int], width: int) -> list[int]:
     thousand downloads of seven hundred pieces would take seconds.
     """
     columns = [0] * width
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
+    for first in range(0, len(rows) if width else 0, _ROWS_AT_ONCE):
         some = reversed(rows[first : first + _ROWS_AT_ONCE])
         texts = [format(row, f"0{width}b")[::-1] for row in some]
         for column, text in enumerate(zip(*texts, strict=True)):

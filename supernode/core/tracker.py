@@ -50,9 +50,11 @@ class Tracker:
     Not for concurrent use; synchronous, so on one event loop every command is atomic.
     """
 
-    def __init__(self, limits: Limits | None = None, state: State | None = None) -> None:
+    def __init__(self, begin_with: Limits | State | None = None) -> None:
         """Begin with nothing known, or with a state that nobody else changes from now on."""
-        self._state = state if state is not None else State(limits or Limits())
+        if not isinstance(begin_with, State):
+            begin_with = State(begin_with or Limits())
+        self._state = begin_with
 
     def execute(self, command: Command[A], *, now: float, chance: Chance) -> tuple[A, list[Event]]:
         """Carry out one command.

@@ -29,7 +29,7 @@ _DELETE = {
     "downloads": "DELETE FROM downloads WHERE task = ? AND client = ?",
     "preheats": "DELETE FROM preheats WHERE id = ?",
 }
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)  # no such table
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 

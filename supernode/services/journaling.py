@@ -14,7 +14,8 @@ from supernode.dispatch import Dispatcher
 from supernode.feed import Published
 from supernode.journal.changes import Batch, Changes
 from supernode.journal.errors import JournalError
-from supernode.journal.journal import SEQ, Journal
+from supernode.journal.journal import SEQ
+from supernode.services.recalling import STRIDE, Recalled
 
 PROGRESS_SECONDS = 0.25
 """At most so long, and a commit, does progress wait to be written."""
@@ -23,8 +24,6 @@ MOST_PROGRESS = 1000
 TRY_AGAIN_SECONDS = 1.0
 LONGEST_COMMIT = 5.0
 """How long an answer waits for a commit, in seconds, before it goes out without."""
-STRIDE = 100_000
-"""So many event numbers are reserved at a time; a process that is killed leaves some unused."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -34,17 +33,17 @@ class Journaling:
 
     Args:
         dispatch: the door to the tracker.
-        journal: what is written to.
+        recalled: what the process began with; its journal is written to.
         boot: tells this start of the system from others.
-        reserved: up to which number events may be numbered without being written about.
     """
 
-    def __init__(self, dispatch: Dispatcher, journal: Journal, *, boot: str, reserved: int) -> None:
+    def __init__(self, dispatch: Dispatcher, recalled: Recalled, *, boot: str) -> None:
         self._tracker = dispatch.tracker
         self._feed = dispatch.feed
-        self._journal = journal
+        self._journal = recalled.journal
         self._boot = boot
-        self._reserved = reserved
+        self._reserved = recalled.seq + STRIDE
+        """Up to this number events may be numbered."""
         self._changes = Changes()
         self._committed = 0
         """How many facts are in the journal, or were when it last took any."""

@@ -3,7 +3,7 @@
 import errno
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from supernode.services.eviction import Eviction
 from supernode.storage import disk_space
 from supernode.storage.disk_space import WaterMark
 from supernode.storage.piece_files import PieceFile, PieceStore
+from tests.waiting import eventually
 
 SIZE = 4 * MIB
 FRAMED = 1005
@@ -123,12 +124,6 @@ class World:
 
     def on_disk(self) -> set[TaskId]:
         return {TaskId(path.name) for path in self.store._root.rglob("*") if path.is_file()}
-
-
-async def eventually(holds: Callable[[], bool]) -> None:
-    """Wait for something that nobody tells of."""
-    while not holds():  # noqa: ASYNC110 - see there
-        await trio.sleep(0.01)
 
 
 class Rounds:

@@ -31,6 +31,7 @@ from supernode.services import restoration
 from supernode.services.restoration import Restoration
 from supernode.storage import piece_files, verification
 from supernode.storage.piece_files import PieceFile, PieceStore
+from tests.waiting import eventually
 
 SIZE = 4 * MIB
 FULL = SIZE - 5
@@ -190,12 +191,6 @@ class Gate:
 def content(pieces: int, seed: int = 0) -> bytes:
     """Return content for so many pieces, the last one short, all different."""
     return random.Random(seed).randbytes((pieces - 1) * FULL + 15)
-
-
-async def eventually(holds: Callable[[], bool]) -> None:
-    """Wait for something that nobody tells of."""
-    while not holds():  # noqa: ASYNC110 - see there
-        await trio.sleep(0.01)
 
 
 async def restored_once(cache: V1Cache, *tasks: TaskId) -> None:

@@ -1,12 +1,15 @@
 """The tracker under every order of commands hypothesis can think of.
 
 What must hold whatever happens: the state's own invariants, a fold of the events gives the same
-state, an error changes nothing, and every lease ends exactly once.
+state, an error changes nothing, every lease ends exactly once, and a process that begins with what
+the journal holds knows what the one before it knew.
 """
 
 import copy
 import dataclasses
 import random
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +53,7 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
     StartPreheat,
+    VerifyPieces,
 )
 from supernode.core.errors import BadField, DomainError
 from supernode.core.events import (
@@ -61,12 +65,15 @@ from supernode.core.events import (
     PieceFinished,
 )
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId, task_id
-from supernode.core.model import CdnStatus, DownloadStatus, Limits, TaskSpec
+from supernode.core.model import CdnStatus, DownloadStatus, Limits, Task, TaskSpec
 from supernode.core.pieces import PieceDigest, content_size, piece_range
 from supernode.core.reasons import Reason
+from supernode.core.restoring import restore
 from supernode.core.state import State
 from supernode.core.swarm import Swarm
 from supernode.core.tracker import Tracker
+from supernode.journal.changes import Changes
+from supernode.journal.journal import Journal
 
 LIMITS = Limits(seed_slots=2, peer_slots=2, client_leases=4)
 PIECES = 6
@@ -101,6 +108,46 @@ def fingerprint(state: State) -> tuple[object, ...]:
     )
 
 
+def remembered(state: State) -> tuple[object, ...]:
+    """What the next process must know of a state, as values that can be compared."""
+    return (
+        {(p.id, p.ip, p.port, p.host_name, p.version, p.created) for p in state.peers.values()},
+        {
+            task.id: (
+                *(task.generation, task.spec, task.created, task.paused),
+                *(task.reason, task.detail, task.failures, task.length, task.piece_size),
+                *(task.md5, task.sha256, task.digests, task.running, in_the_next_process(task)),
+            )
+            for task in state.tasks.values()
+        },
+        {
+            (task.id, download.client): (
+                *(download.peer, download.path, download.created, download.status),
+                *(download.reason, download.have, download.from_seed, download.from_peers),
+            )
+            for task in state.tasks.values()
+            for download in task.downloads.values()
+        },
+        {
+            preheat.id: (preheat.task, preheat.spec, preheat.created, preheat.reason)
+            + ((preheat.status, preheat.finished) if preheat.finished else ())
+            for preheat in state.preheats.values()
+        },
+        state.preheats_of,
+        dict(state.gone),
+        state.spec_bytes,
+    )
+
+
+def in_the_next_process(task: Task) -> tuple[CdnStatus, bool]:
+    """How far a task's file will be, and whether it is on disk to be verified."""
+    if task.status is CdnStatus.SUCCESS:
+        return CdnStatus.RUNNING, True
+    if task.status is CdnStatus.RUNNING and not task.adopted:
+        return CdnStatus.WAITING, False
+    return task.status, task.adopted
+
+
 class Machine(RuleBasedStateMachine):
     """Peers come and go, clients pull and report, the fetch goes well or fails."""
 
@@ -115,6 +162,13 @@ class Machine(RuleBasedStateMachine):
         self.now = 1_000.0
         self.chance = random.Random(0)
         self.open: set[int] = set()
+        self.directory = tempfile.TemporaryDirectory()
+        self.journal = Journal(Path(self.directory.name, "journal"))
+        self.changes = Changes()
+
+    def teardown(self) -> None:
+        self.journal.close()
+        self.directory.cleanup()
 
     def do(self, command: Command[Any]) -> Any:  # noqa: ANN401
         """Execute; fold the events into the second state; follow every lease."""
@@ -128,7 +182,24 @@ class Machine(RuleBasedStateMachine):
             self.judge(event)
             self.replayed.apply(event)
             self.follow(event)
+            self.changes.note(event, self.tracker)
         return answer
+
+    @rule()
+    def restart(self) -> None:
+        """The process ends, at once, and another one begins."""
+        self.journal.write(self.changes.take(1000).rows(self.tracker, "boot"))
+        before = remembered(self.tracker._state)
+        states = [restore(LIMITS, self.journal.load().known, self.now) for _ in range(2)]
+        assert remembered(states[0]) == before
+        self.tracker, self.replayed = Tracker(states[0]), states[1]
+        self.open = set()
+
+    @rule()
+    def verify(self) -> None:
+        for task in list(self.tracker.tasks()):
+            pieces = task.swarm.lacking
+            self.do(VerifyPieces(task=task.id, generation=task.generation, pieces=pieces))
 
     def judge(self, event: Event) -> None:
         """Check an assignment against the state it was made in."""
@@ -150,6 +221,7 @@ class Machine(RuleBasedStateMachine):
         ]
         if event.holder is None:
             assert not free_holders, "the seed was used while a peer could serve"
+            assert not task.swarm.lacking >> event.piece & 1, "the seed has not verified its copy"
             assert task.slots_used < LIMITS.seed_slots
         else:
             assert event.holder in free_holders

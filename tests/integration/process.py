@@ -1,0 +1,50 @@
+"""One process's memory and its state directory, without sockets; several can follow each other."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from supernode.api.errors import explain
+from supernode.clock import Clock
+from supernode.core.model import Limits
+from supernode.core.tracker import Tracker
+from supernode.dispatch import Dispatcher
+from supernode.exchange import Responder
+from supernode.feed import Feed
+from supernode.services.journaling import Journaling
+from supernode.services.recalling import Recalled, recall
+from supernode.services.restoration import Restoration
+from supernode.storage.piece_files import PieceStore
+
+
+class Process:
+    """The parts, wired as the daemon does; made by :func:`begun`."""
+
+    def __init__(self, state: Path, recalled: Recalled, clock: Clock) -> None:
+        self.recalled = recalled
+        self.store = PieceStore(state / "repo")
+        self.tracker = Tracker(recalled.state)
+        self.feed = Feed(recalled.seq)
+        self.dispatch = Dispatcher(self.tracker, self.feed, clock, random.Random(0))
+        self.journaling = Journaling(self.dispatch, recalled, boot=self.store.boot_id)
+        self.restoration = Restoration(self.dispatch, self.store, recalled.boots)
+        self.responder = Responder(self.feed, clock, explain, self.journaling)
+
+
+@asynccontextmanager
+async def begun(state: Path) -> AsyncIterator[Process]:
+    """Begin a process that journals; it ends as if killed, but for a last commit."""
+    clock = Clock.started_now()
+    recalled = await recall(state / "supernode.db", Limits(), clock)
+    try:
+        process = Process(state, recalled, clock)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(process.journaling.run)
+            await nursery.start(process.restoration.run)
+            yield process
+            nursery.cancel_scope.cancel("the test ends the process")
+    finally:
+        recalled.journal.close()

@@ -1,0 +1,316 @@
+"""One process ends, another begins on the same directory: what is fetched, verified, offered."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from supernode.core.commands import (
+    CreatePreheat,
+    PieceResult,
+    Pull,
+    RegisterTask,
+    RemoveTask,
+    Report,
+    StartPreheat,
+)
+from supernode.core.identity import ClientId, TaskId
+from supernode.core.model import CdnStatus, DownloadStatus, Secrets, Task, TaskSpec
+from supernode.core.reasons import Reason
+from supernode.origin.http import OriginClient
+from supernode.services.cdn import Cdn
+from supernode.services.preheating import Preheating
+from supernode.services.retries import RetryPolicy
+from supernode.storage import piece_files
+from tests.integration.process import Process, begun
+from tests.integration.scripted_origin import LOOPBACK
+from tests.integration.test_resumption import CONTENT, FULL, SIZE, WHOLE, Origin, Reply, other
+from tests.waiting import eventually
+
+C = ClientId("c")
+BROKEN = Reply(until=2 * FULL + 1234)
+"""Two pieces come, and part of a third."""
+NEVER = RetryPolicy(attempts=100, first_pause=3600, longest_pause=3600)
+"""The process ends before it asks again."""
+
+
+@asynccontextmanager
+async def supernode(
+    state: Path, origin: Origin, retries: RetryPolicy | None = None
+) -> AsyncIterator[Process]:
+    """Run a process that fetches, until the test ends it."""
+    async with begun(state) as process, OriginClient(LOOPBACK) as client:
+        policy = retries or RetryPolicy(first_pause=0)
+        cdn = Cdn(process.dispatch, process.store, client, retries=policy)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(cdn.run)
+            await nursery.start(Preheating(process.dispatch).run)
+            yield process
+            nursery.cancel_scope.cancel("the test ends the process")
+
+
+@asynccontextmanager
+async def origin_of(*replies: Reply, last: Reply | None = None) -> AsyncIterator[Origin]:
+    origin = Origin(list(replies), last or Reply())
+    origin.scripted.answers["/f"] = origin
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(origin.scripted.run, "127.0.0.1")
+            yield origin
+            nursery.cancel_scope.cancel()
+
+
+def spec_of(origin: Origin) -> TaskSpec:
+    url = origin.scripted.url("/f")
+    return TaskSpec(raw_url=url, task_url=url, headers=Secrets({"X-Token": "t"}))
+
+
+def ask(process: Process, origin: Origin, client: ClientId = C) -> TaskId:
+    spec = spec_of(origin)
+    return process.dispatch(RegisterTask(spec=spec, client=client, peer=None, path=""))
+
+
+async def pieces_of(process: Process, task: TaskId, count: int) -> None:
+    """Wait until the supernode can give so many pieces."""
+    while process.tracker.task(task).swarm.seeded.bit_count() < count:
+        await process.feed.wait(task, trio.current_time() + 10)
+
+
+async def ended(process: Process, task: TaskId) -> Task:
+    while process.tracker.task(task).status in (CdnStatus.WAITING, CdnStatus.RUNNING):
+        await process.feed.wait(task, trio.current_time() + 10)
+    process.tracker.check()
+    return process.tracker.task(task)
+
+
+async def broken_off(state: Path, origin: Origin) -> TaskId:
+    """Let a process fetch two pieces of four, and end."""
+    async with supernode(state, origin, NEVER) as process:
+        task = ask(process, origin)
+        await pieces_of(process, task, 2)
+    return task
+
+
+def is_right(process: Process, task: Task) -> bool:
+    file = process.store.find(task.id)
+    assert file is not None
+    framed = file.path.read_bytes()
+    parts = [framed[start + 4 : start + SIZE - 1] for start in range(0, 3 * SIZE, SIZE)]
+    return (
+        b"".join((*parts, framed[3 * SIZE + 4 : -1])) == CONTENT
+        and task.status is CdnStatus.SUCCESS
+        and task.md5 == hashlib.md5(CONTENT).hexdigest()
+        and task.sha256 == hashlib.sha256(CONTENT).hexdigest()
+        and file.is_complete
+    )
+
+
+# a fetch goes on
+
+
+async def test_a_fetch_goes_on_where_the_last_process_was(tmp_path: Path) -> None:
+    async with origin_of(BROKEN) as origin:
+        task = await broken_off(tmp_path, origin)
+        async with supernode(tmp_path, origin) as process:
+            assert process.tracker.task(task).downloads[C].status is DownloadStatus.RUNNING
+            assert is_right(process, await ended(process, task))
+        assert origin.wanted == [WHOLE, f'bytes={2 * FULL}- of "v1"']
+        assert [asked.headers["X-Token"] for asked in origin.scripted.asked] == ["t", "t"]
+
+
+async def test_what_is_there_is_offered_before_the_origin_answers(tmp_path: Path) -> None:
+    answers = trio.Event()
+    async with origin_of(BROKEN, Reply(after=answers)) as origin:
+        task = await broken_off(tmp_path, origin)
+        async with supernode(tmp_path, origin) as process:
+            given = process.dispatch(Pull(task=task, client=C)).assignments
+            assert len(given) == 2
+            file = process.store.find(task)
+            assert file is not None
+            assert file.covers(0, 2 * SIZE)
+            answers.set()
+            assert is_right(process, await ended(process, task))
+
+
+async def test_in_another_boot_nothing_is_offered_before_it_is_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = trio.Event()
+    async with origin_of(BROKEN, Reply(after=answers)) as origin:
+        task = await broken_off(tmp_path, origin)
+        (tmp_path / "boot").write_text("another one")
+        monkeypatch.setattr(piece_files, "_BOOT_ID", tmp_path / "boot")
+        async with begun(tmp_path) as process:
+            assert not process.dispatch(Pull(task=task, client=C)).assignments
+        async with supernode(tmp_path, origin) as process:
+            await pieces_of(process, task, 2)
+            answers.set()
+            assert is_right(process, await ended(process, task))
+        assert origin.wanted[1:] == [f'bytes={2 * FULL}- of "v1"']
+
+
+def altered(path: Path) -> None:
+    """Flip some bits of the second piece; its frame is as before."""
+    with path.open("r+b") as file:
+        file.seek(SIZE + 100)
+        file.write(b"\xff\x00\xff")
+
+
+def cut(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(SIZE + 100)
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "wanted"),
+    [(altered, f'bytes={FULL}- of "v1"'), (cut, WHOLE), (removed, WHOLE)],
+)
+async def test_what_was_harmed_is_fetched_again_and_never_given(
+    tmp_path: Path,
+    harm: Callable[[Path], None],
+    wanted: str,
+) -> None:
+    async with origin_of(BROKEN) as origin:
+        task = await broken_off(tmp_path, origin)
+        async with begun(tmp_path) as process:
+            file = process.store.find(task)
+            assert file is not None
+            path = file.path
+        harm(path)
+        with capture_logs() as logs:
+            async with supernode(tmp_path, origin) as process:
+                assert is_right(process, await ended(process, task))
+        assert origin.wanted == [WHOLE, wanted]
+        assert any("again" in line["event"] or "anew" in line["event"] for line in logs)
+
+
+async def test_an_origin_without_validators_is_asked_for_all_of_it_and_compared(
+    tmp_path: Path,
+) -> None:
+    plain = Reply(etag="W/weak")
+    async with origin_of(Reply(until=BROKEN.until, etag="W/weak"), last=plain) as origin:
+        task = await broken_off(tmp_path, origin)
+        async with supernode(tmp_path, origin) as process:
+            assert is_right(process, await ended(process, task))
+        assert origin.wanted == [WHOLE, WHOLE]
+
+
+async def test_a_file_that_has_changed_meanwhile_is_not_mixed(tmp_path: Path) -> None:
+    changed = Reply(content=other(FULL), etag='"v2"')
+    async with origin_of(BROKEN, last=changed) as origin:
+        task = await broken_off(tmp_path, origin)
+        async with supernode(tmp_path, origin) as process:
+            assert (await ended(process, task)).reason is Reason.ORIGIN_CHANGED
+
+
+async def test_a_fetch_of_which_only_the_verdict_is_missing_asks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def for_ever(*_: object) -> None:
+        await trio.sleep_forever()
+
+    async with origin_of() as origin:
+        with monkeypatch.context() as patch:
+            patch.setattr(Cdn, "_finish", for_ever)
+            async with supernode(tmp_path, origin) as process:
+                task = ask(process, origin)
+                await pieces_of(process, task, 4)
+        async with supernode(tmp_path, origin) as process:
+            assert is_right(process, await ended(process, task))
+        assert origin.wanted == [WHOLE]
+
+
+# what is complete
+
+
+async def whole(state: Path, origin: Origin) -> tuple[TaskId, Path]:
+    """Let a process fetch the file, with a client that has the first two pieces of it."""
+    async with supernode(state, origin) as process:
+        task = ask(process, origin)
+        await ended(process, task)
+        given = process.dispatch(Pull(task=task, client=C, count=2)).assignments
+        done = tuple(
+            Report(field="", piece_range=a.piece_range, holder=None, result=PieceResult.SUCCESS)
+            for a in given
+        )
+        process.dispatch(Pull(task=task, client=C, reports=done, count=0))
+        file = process.store.find(task)
+        assert file is not None
+        await eventually(lambda: file.origin is not None)
+    return task, file.path
+
+
+async def test_a_client_goes_on_with_what_it_lacks(tmp_path: Path) -> None:
+    async with origin_of() as origin:
+        task, _ = await whole(tmp_path, origin)
+        async with supernode(tmp_path, origin) as process:
+            assert is_right(process, process.tracker.task(task))
+            download = process.tracker.task(task).downloads[C]
+            assert download.have.bit_count() == 2
+            assert len(process.dispatch(Pull(task=task, client=C, count=9)).assignments) == 2
+        assert origin.wanted == [WHOLE]
+
+
+@pytest.mark.parametrize("what", ["the journal", "the sidecars"])
+async def test_either_account_of_a_file_is_enough(tmp_path: Path, what: str) -> None:
+    async with origin_of() as origin:
+        task, path = await whole(tmp_path, origin)
+        if what == "the journal":
+            (tmp_path / "supernode.db").unlink()
+        else:
+            for suffix in (".meta", ".md5"):
+                path.with_name(path.name + suffix).unlink()
+        async with supernode(tmp_path, origin) as process:
+            assert is_right(process, await ended(process, task))
+        assert origin.wanted == [WHOLE]
+
+
+async def test_who_waits_for_a_complete_file_that_is_gone_is_told(tmp_path: Path) -> None:
+    async with origin_of() as origin:
+        task, path = await whole(tmp_path, origin)
+        path.unlink()
+        async with supernode(tmp_path, origin) as process:
+            assert process.tracker.task(task).downloads[C].reason is Reason.CACHE_DAMAGED
+            assert ask(process, origin, ClientId("d")) == task
+            assert is_right(process, await ended(process, task))
+
+
+async def test_a_deleted_file_does_not_come_back(tmp_path: Path) -> None:
+    """Even if the process ends after its answer and before the file is unlinked."""
+    async with origin_of() as origin:
+        task, path = await whole(tmp_path, origin)
+        async with begun(tmp_path) as process:
+            process.dispatch(RemoveTask(task=task, reason=Reason.TASK_DELETED))
+        assert path.exists()
+        async with begun(tmp_path) as process:
+            assert not process.tracker.tasks()
+            assert process.tracker.why_gone(task) is Reason.TASK_DELETED
+            assert not path.exists()
+            again = ask(process, origin)
+            assert again == task
+        async with begun(tmp_path) as process:
+            assert process.tracker.why_gone(task) is None
+
+
+async def test_a_preheat_goes_on(tmp_path: Path) -> None:
+    async with origin_of(BROKEN) as origin:
+        async with supernode(tmp_path, origin, NEVER) as process:
+            preheat = process.dispatch(CreatePreheat(spec=spec_of(origin)))
+            process.dispatch(StartPreheat(preheat=preheat))
+            task = process.tracker.preheat(preheat).task
+            await pieces_of(process, task, 2)
+        async with supernode(tmp_path, origin) as process:
+            assert is_right(process, await ended(process, task))
+            await eventually(lambda: process.tracker.preheat(preheat).finished is not None)
+            assert process.tracker.preheat(preheat).status.value == "SUCCESS"
+        async with supernode(tmp_path, origin) as process:
+            assert process.tracker.preheat(preheat).finished is not None
+        assert origin.wanted == [WHOLE, f'bytes={2 * FULL}- of "v1"']
