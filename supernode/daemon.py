@@ -49,6 +49,7 @@ from supernode.services.journaling import Journaling
 from supernode.services.preheating import Preheating
 from supernode.services.recalling import recall
 from supernode.services.restoration import Restoration
+from supernode.services.revalidation import Revalidation
 from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
 from supernode.supervision import RestartPolicy, Service, supervise
@@ -183,6 +184,7 @@ def _services(
         "restoration": restoration.run,
         "eviction": eviction.run,
         "cdn": cdn.run,
+        "revalidation": Revalidation(dispatch, origin).run,
         "preheating": Preheating(dispatch).run,
         "expiry": Expiry(dispatch).run,
         "watchdog": Watchdog().run,

@@ -18,6 +18,8 @@ from supernode.core.events import (
     Event,
     PreheatRegistered,
     PreheatRemoved,
+    TaskConfirmed,
+    TaskDoubted,
     TaskEvent,
     TaskFailed,
     TaskFinished,
@@ -29,6 +31,8 @@ from supernode.core.identity import ClientId
 
 TO_FETCH = "to fetch"
 """Topic: there may be a task to fetch. Every task ID is a topic, too."""
+TO_REVALIDATE = "to revalidate"
+"""Topic: there may be a task whose origin is to be asked whether it has changed."""
 TO_PREHEAT = "to preheat"
 """Topic: there may be a preheat to begin or to end."""
 REMOVED = "removed"
@@ -43,12 +47,14 @@ _TOPICS: dict[type[Event], tuple[str, ...]] = {
     TaskRegistered: (TO_FETCH,),
     TaskResumed: (TO_FETCH,),
     TaskFinished: (TO_PREHEAT,),
+    TaskDoubted: (TO_REVALIDATE,),
+    TaskConfirmed: (TO_PREHEAT,),
     TaskFailed: (TO_PREHEAT,),
     TaskRemoved: (TO_PREHEAT, REMOVED),
     PreheatRegistered: (TO_PREHEAT,),
     PreheatRemoved: (TO_PREHEAT,),
 }
-_SERVICES = frozenset({TO_FETCH, TO_PREHEAT, REMOVED})
+_SERVICES = frozenset({TO_FETCH, TO_REVALIDATE, TO_PREHEAT, REMOVED})
 _A_FEW = 6
 """How many are woken by news for a few: a finished piece makes one more holder, which has five
 slots unless configured, and gives one slot back."""

@@ -80,7 +80,8 @@ class Tasks:
 
         def ready() -> Answer | None:
             known = self._dispatch.tracker.task(task)
-            if known.piece_size is None and known.status in (CdnStatus.WAITING, CdnStatus.RUNNING):
+            coming = known.status in (CdnStatus.WAITING, CdnStatus.RUNNING)
+            if known.doubted or (known.piece_size is None and coming):
                 return None
             return _created(known)
 
@@ -165,6 +166,8 @@ def _filter(names: list[str]) -> list[str]:
 
 
 def _created(task: Task) -> Answer:
+    if task.doubted:
+        return as_json(201, TaskCreateResponse(id=task.id))
     response = TaskCreateResponse(
         id=task.id, file_length=_framed_length(task), piece_size=task.piece_size
     )

@@ -297,6 +297,20 @@ class LosePieces(Command[None], frozen=True, kw_only=True):
     pieces: int
 
 
+class ConfirmTask(Command[None], frozen=True, kw_only=True):
+    """The origin still has the file that the supernode has, or cannot be asked."""
+
+    task: TaskId
+    generation: int
+
+
+class RenewTask(Command[None], frozen=True, kw_only=True):
+    """The origin has another file by now: it is fetched for those who wait."""
+
+    task: TaskId
+    generation: int
+
+
 class FinishFetch(Command[bool], frozen=True, kw_only=True):
     """All bytes came; the answer tells whether they are the right ones."""
 

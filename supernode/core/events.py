@@ -122,6 +122,22 @@ class TaskFinished(TaskEvent, frozen=True, kw_only=True, tag="task.finished"):
     concerns = Concern.EVERYBODY
 
 
+class TaskDoubted(TaskEvent, frozen=True, kw_only=True, tag="task.doubted"):
+    """Somebody asked again for an idle file: its origin is asked whether it still has it so."""
+
+    spec: TaskSpec
+
+    def to_keep(self) -> Self:
+        """Return it without what is there only to ask with."""
+        return msgspec.structs.replace(self, spec=self.spec.without_means())
+
+
+class TaskConfirmed(TaskEvent, frozen=True, kw_only=True, tag="task.confirmed"):
+    """The file is still what the origin has, as far as can be known."""
+
+    concerns = Concern.EVERYBODY
+
+
 class TaskFailed(TaskEvent, frozen=True, kw_only=True, tag="task.failed"):
     """The fetch ended without the file; every download of it ends."""
 

@@ -26,6 +26,8 @@ def check(state: State) -> None:
     for task in state.tasks.values():
         waits = task.status is CdnStatus.WAITING
         _must((task.id in state.waiting) == waits, "waiting tasks")
+        _must((task.id in state.doubted) == task.doubted, "doubted tasks")
+        _must(not task.doubted or task.status is CdnStatus.SUCCESS, "what is doubted is complete")
         _check_task(state, task)
 
 
@@ -82,7 +84,6 @@ def _check_task(state: State, task: Task) -> None:
     _must(len(task.serving) <= 2 * limits.seed_slots, "leases on the seed")
     _must(set(bits(swarm.known)) == set(task.digests), "known pieces have digests")
     _must(not swarm.lacking & ~swarm.known, "what the seed lacks is known")
-    _must(not swarm.lacking or task.status is not CdnStatus.SUCCESS, "the seed has all it fetched")
     copies = dict.fromkeys(task.digests, 0)
     holders = dict.fromkeys(task.digests, 0)
     free = silent = 0

@@ -84,6 +84,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long an origin is not asked again for a file that it did not deliver …"""
     failed_origin_longest_pause: float = 60.0
     """… up to so long: the pause doubles while it keeps failing."""
+    recheck_after: float = 60.0
+    """For how long an idle file counts as what its origin has, before the origin is asked."""
     preheat_keep: float = 86_400.0
     """How long an ended preheat is remembered."""
 
@@ -273,6 +275,10 @@ class Task:
     piece_size: int | None = None
     """Framed bytes; set once, with the origin's answer."""
     version: OriginVersion = field(default_factory=OriginVersion)
+    checked: float = 0.0
+    """When its origin last had it so."""
+    doubted: bool = False
+    """Nothing is handed out until the origin has said whether it still has it so."""
     md5: str = ""
     """Of the whole file, once fetched."""
     sha256: str = ""

@@ -79,6 +79,9 @@ def restore(limits: Limits, known: Known, now: float) -> State:
 
 def _restore_task(state: State, task: Task, now: float) -> None:
     task.created, task.last_used = min(task.created, now), min(task.last_used, now)
+    task.checked = min(task.checked, now)
+    if task.status is CdnStatus.SUCCESS or task.adopted:
+        task.spec = task.spec.without_means()  # who doubted it has to ask again
     if task.status is CdnStatus.SUCCESS:
         task.status, task.adopted = CdnStatus.RUNNING, True
     elif task.status is CdnStatus.RUNNING and not task.adopted:

@@ -40,6 +40,8 @@ from supernode.core.events import (
     PreheatRegistered,
     PreheatRemoved,
     PreheatStarted,
+    TaskConfirmed,
+    TaskDoubted,
     TaskFailed,
     TaskFinished,
     TaskPaused,
@@ -98,6 +100,8 @@ class State:
         self.next_generation = 1
         self.waiting: OrderedDict[TaskId, None] = OrderedDict()
         """Tasks to be fetched, in the order they were asked for."""
+        self.doubted: OrderedDict[TaskId, None] = OrderedDict()
+        """Tasks whose origins are to be asked whether they have changed."""
         self.leases: dict[int, Lease] = {}
         self.downloads = 0
         """How many there are, of all tasks together."""
@@ -216,6 +220,22 @@ class State:
         task.length = event.length
         task.md5 = event.md5
         task.sha256 = event.sha256
+        if not task.adopted:
+            task.checked = event.at
+
+    def _task_doubted(self, event: TaskDoubted) -> None:
+        task = self.tasks[event.task]
+        self.spec_bytes += event.spec.bytes_to_fetch_with - task.spec.bytes_to_fetch_with
+        task.spec = event.spec
+        task.doubted = True
+        self.doubted[task.id] = None
+
+    def _task_confirmed(self, event: TaskConfirmed) -> None:
+        task = self.tasks[event.task]
+        self._forget_means(task)
+        task.doubted = False
+        task.checked = event.at
+        del self.doubted[task.id]
 
     def _task_failed(self, event: TaskFailed) -> None:
         task = self.tasks[event.task]
@@ -255,6 +275,7 @@ class State:
         self._forget_means(task)
         self.waiting.pop(task.id, None)
         self.failed.pop(task.id, None)
+        self.doubted.pop(task.id, None)
         for download in task.downloads.values():
             self.heard.pop((task.id, download.client), None)
             if download.peer is not None:
@@ -578,6 +599,8 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     TaskStarted: State._task_started,
     TaskSized: State._task_sized,
     TaskFinished: State._task_finished,
+    TaskDoubted: State._task_doubted,
+    TaskConfirmed: State._task_confirmed,
     TaskFailed: State._task_failed,
     TaskPaused: State._task_paused,
     TaskResumed: State._task_resumed,

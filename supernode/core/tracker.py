@@ -11,6 +11,7 @@ from supernode.core.commands import (
     AdoptTask,
     CachePiece,
     Command,
+    ConfirmTask,
     CreatePreheat,
     EndPreheat,
     Expire,
@@ -25,6 +26,7 @@ from supernode.core.commands import (
     RemovePeer,
     RemovePreheat,
     RemoveTask,
+    RenewTask,
     ReportPiece,
     SeePeer,
     SizeTask,
@@ -106,6 +108,10 @@ class Tracker:
         waiting = (self._state.tasks[task] for task in self._state.waiting)
         return next((task.id for task in waiting if not task.paused and may_begin(task)), None)
 
+    def doubted_tasks(self) -> Collection[Task]:
+        """Return the tasks whose origins are to be asked whether they have changed."""
+        return [self._state.tasks[task] for task in self._state.doubted]
+
     def has_takers(self, task: Task) -> bool:
         """Tell whether a client or a preheat waits for the file."""
         return bool(task.running) or task.id in self._state.preheats_of
@@ -154,5 +160,7 @@ _COMMANDS: dict[type[Command[Any]], Callable[[Step, Any], Any]] = {
     LosePieces: fetches.lose_pieces,
     FinishFetch: fetches.finish_fetch,
     FailFetch: fetches.fail_fetch,
+    ConfirmTask: fetches.confirm_task,
+    RenewTask: fetches.renew_task,
     Expire: expiry.expire,
 }

@@ -75,13 +75,14 @@ def task_row(task: Task, boot: str) -> Row:
         version.etag,
         version.last_modified,
         version.validator,
+        task.checked,
         "" if task.swarm.lacking else boot,
     )
 
 
 def task_of(row: Row) -> tuple[Task, str]:
     """Return the task of a row, and the boot in which its pieces were all verified or written."""
-    *known, etag, last_modified, validator, boot = row
+    *known, etag, last_modified, validator, checked, boot = row
     (
         identity,
         generation,
@@ -116,6 +117,7 @@ def task_of(row: Row) -> tuple[Task, str]:
         length=length,
         piece_size=piece_size,
         version=OriginVersion(etag=etag, last_modified=last_modified, validator=validator),
+        checked=checked,
         md5=md5,
         sha256=sha256,
     )

@@ -25,7 +25,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             reason TEXT, detail TEXT NOT NULL, failures INTEGER NOT NULL, retry_at REAL NOT NULL,
             length INTEGER, piece_size INTEGER, md5 TEXT NOT NULL, sha256 TEXT NOT NULL,
             etag TEXT NOT NULL, last_modified TEXT NOT NULL, validator TEXT NOT NULL,
-            boot TEXT NOT NULL
+            checked REAL NOT NULL, boot TEXT NOT NULL
         ) STRICT, WITHOUT ROWID""",
         """CREATE TABLE pieces (
             task TEXT NOT NULL, number INTEGER NOT NULL, digest TEXT NOT NULL,

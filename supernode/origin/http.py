@@ -12,12 +12,14 @@ from typing import Self
 
 import trio
 
+from supernode.core.model import OriginVersion
 from supernode.core.reasons import Reason
 from supernode.origin.answer import OriginAnswer, ask
 from supernode.origin.body import Blocks, OriginBody
 from supernode.origin.connection import OriginConnection
 from supernode.origin.dialler import Dialler
 from supernode.origin.errors import OriginError
+from supernode.origin.freshness import conditional, is_fresh
 from supernode.origin.limits import OriginLimits, Toll
 from supernode.origin.pace import LEAST_RATE, WINDOW_SECONDS, Pace
 from supernode.origin.policy import OriginPolicy
@@ -148,6 +150,38 @@ class OriginClient:
                 validator=strong_validator(answer.headers),
                 _blocks=Blocks(answer, toll, self._stall_timeout, Pace(*self._pace)),
             )
+
+    async def still_has(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        version: OriginVersion,
+        *,
+        trust: Trust = USUAL,
+    ) -> bool:
+        """Return whether the origin still has the file of this version.
+
+        Args:
+            url: http or https.
+            headers: the caller's.
+            version: by what to compare; if there is nothing, the answer is no.
+            trust: whose certificates count.
+
+        Raises:
+            OriginError: it cannot be asked, or does not say.
+        """
+        asked = conditional(headers, version)
+        if asked is None:
+            return False
+        request = compose(url, asked)
+        context = await self._contexts.of(trust)
+        async with AsyncExitStack() as held:
+            request, answer, _ = await self._final_answer(request, context, held)
+            fresh = is_fresh(answer.status, answer.headers, version)
+            if fresh is None:
+                judge(answer, request, self._proxy)
+                raise OriginError(Reason.ORIGIN_STATUS, f"{answer.status} from {request.place}")
+            return fresh
 
     async def _final_answer(
         self, request: OriginRequest, context: ssl.SSLContext, held: AsyncExitStack

@@ -47,7 +47,7 @@ class Preheating:
         except NotFound as error:
             self._end(preheat, error.reason or Reason.TASK_DELETED)
         else:
-            if task.status is CdnStatus.SUCCESS:
+            if task.status is CdnStatus.SUCCESS and not task.doubted:
                 self._end(preheat)
             elif task.reason is not None:
                 self._end(preheat, task.reason, task.detail)

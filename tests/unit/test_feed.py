@@ -33,6 +33,8 @@ from supernode.core.events import (
     PiecesVerified,
     PreheatRegistered,
     PreheatRemoved,
+    TaskConfirmed,
+    TaskDoubted,
     TaskEvent,
     TaskFailed,
     TaskFinished,
@@ -188,6 +190,8 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (TaskPaused, Concern.EVERYBODY),  # so that they can be told why they wait
         (TaskResumed, Concern.EVERYBODY),
         (TaskRemoved, Concern.EVERYBODY),
+        (TaskDoubted, Concern.NOBODY),
+        (TaskConfirmed, Concern.EVERYBODY),
         (PieceCached, Concern.A_FEW),
         (PiecesListed, Concern.NOBODY),  # nobody can be given one by that
         (PiecesVerified, Concern.EVERYBODY),

@@ -3,21 +3,26 @@
 from supernode.core.commands import (
     AdoptTask,
     CachePiece,
+    ConfirmTask,
     FailFetch,
     FinishFetch,
     LosePieces,
+    RenewTask,
     SizeTask,
     StartFetch,
     VerifyPieces,
 )
 from supernode.core.errors import TaskConflict
 from supernode.core.events import (
+    DownloadStarted,
     PieceCached,
     PiecesListed,
     PiecesLost,
     PiecesVerified,
+    TaskConfirmed,
     TaskFailed,
     TaskFinished,
+    TaskPaused,
     TaskSized,
     TaskStarted,
 )
@@ -27,6 +32,7 @@ from supernode.core.pieces import PieceNumber, piece_size_for
 from supernode.core.reasons import Actor, Reason
 from supernode.core.transitions.pulls import finish_if_complete
 from supernode.core.transitions.step import FAILED, Step, leases_of
+from supernode.core.transitions.tasks import forget_task
 
 MOST_DOUBLINGS = 16
 """More would not fit a number some day."""
@@ -149,6 +155,40 @@ def finish_fetch(step: Step, command: FinishFetch) -> bool:
         if download.status is DownloadStatus.RUNNING:
             finish_if_complete(step, task, download)
     return True
+
+
+def confirm_task(step: Step, command: ConfirmTask) -> None:
+    """Hand out what was held back. Raises NotFound, TaskConflict."""
+    task = _doubted(step, command.task, command.generation)
+    step.emit(TaskConfirmed(at=step.now, task=task.id))
+
+
+def renew_task(step: Step, command: RenewTask) -> None:
+    """Let another file have the same ID; who waits gets that one. Raises NotFound, TaskConflict."""
+    task = _doubted(step, command.task, command.generation)
+    waiting = [d for d in task.downloads.values() if d.status is DownloadStatus.RUNNING]
+    spec = task.spec
+    forget_task(step, task, Reason.ORIGIN_CHANGED)
+    step.register_task(task.id, spec)
+    if task.paused:
+        step.emit(TaskPaused(at=step.now, task=task.id))
+    for download in waiting:
+        step.emit(
+            DownloadStarted(
+                at=step.now,
+                task=task.id,
+                client=download.client,
+                peer=download.peer,
+                path=download.path,
+            )
+        )
+
+
+def _doubted(step: Step, identity: TaskId, generation: int) -> Task:
+    task = _current(step, identity, generation)
+    if not task.doubted:
+        raise TaskConflict(f"task {task.id} is not in doubt")
+    return task
 
 
 def fail_fetch(step: Step, command: FailFetch) -> None:

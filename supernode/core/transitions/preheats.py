@@ -44,6 +44,8 @@ def start_preheat(step: Step, command: StartPreheat) -> None:
     step.check_room_for_task(task, preheat.spec)
     if task is None or (task.status in FAILED and not step.is_spared(task)):
         step.register_task(identity, preheat.spec)
+    else:
+        step.doubt_if_due(task, preheat.spec)
     if preheat.status is PreheatStatus.WAITING:
         step.emit(PreheatStarted(at=step.now, preheat=preheat.id, task=identity))
 

@@ -70,6 +70,8 @@ def pull(step: Step, command: Pull) -> Pulled:
         return Pulled(ended=True)
     if task.paused:
         return Pulled(paused=True)
+    if task.doubted:
+        return Pulled()
     return _assign(step, task, download, command.count, question)
 
 

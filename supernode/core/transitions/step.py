@@ -9,6 +9,7 @@ from supernode.core.events import (
     Event,
     LeaseReleased,
     PeerSeen,
+    TaskDoubted,
     TaskRegistered,
 )
 from supernode.core.identity import (
@@ -116,6 +117,22 @@ class Step:
     def is_spared(self, task: Task) -> bool:
         """Tell whether the origin has failed a moment ago, so that it is not asked again yet."""
         return task.status in FAILED and self.now < task.retry_at
+
+    def doubt_if_due(self, task: Task, spec: TaskSpec) -> None:
+        """Let a complete file that nobody is using be compared with its origin's, now and then.
+
+        What a digest is asked for of is right or wrong whatever the origin has by now.
+
+        Args:
+            task: whose.
+            spec: by which its origin can be asked.
+        """
+        limits = self.state.limits
+        idle = task.status is CdnStatus.SUCCESS and not task.running and not task.doubted
+        due = idle and not spec.md5.strip() and self.now - task.checked >= limits.recheck_after
+        room = self.state.spec_bytes + spec.bytes_to_fetch_with <= limits.most_spec_bytes
+        if due and room:
+            self.emit(TaskDoubted(at=self.now, task=task.id, spec=spec))
 
     def register_task(
         self, identity: TaskId, spec: TaskSpec, *, adopted_from: float | None = None

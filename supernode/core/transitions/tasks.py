@@ -40,8 +40,10 @@ def register_task(step: Step, command: RegisterTask) -> TaskId:
     _check_room_for_download(step, task, command.client)
     if task is None or task.status in FAILED:
         step.register_task(identity, command.spec)
-    elif before := task.downloads.get(command.client):
-        step.release_around(before, Reason.CLIENT_RESTARTED)
+    else:
+        step.doubt_if_due(task, command.spec)
+        if before := task.downloads.get(command.client):
+            step.release_around(before, Reason.CLIENT_RESTARTED)
     step.emit(
         DownloadStarted(
             at=step.now,

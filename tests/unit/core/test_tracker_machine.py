@@ -30,6 +30,7 @@ from supernode.core.commands import (
     AdoptTask,
     CachePiece,
     Command,
+    ConfirmTask,
     CreatePreheat,
     EndPreheat,
     Expire,
@@ -45,6 +46,7 @@ from supernode.core.commands import (
     RemovePeer,
     RemovePreheat,
     RemoveTask,
+    RenewTask,
     Report,
     ReportPiece,
     Seed,
@@ -95,6 +97,7 @@ def fingerprint(state: State) -> tuple[object, ...]:
         tasks,
         list(state.waiting),
         list(state.failed),
+        list(state.doubted),
         list(state.gone.items()),
         list(state.heard),
         [dataclasses.asdict(preheat) for preheat in state.preheats.values()],
@@ -195,6 +198,12 @@ class Machine(RuleBasedStateMachine):
         self.tracker, self.replayed = Tracker(states[0]), states[1]
         self.open = set()
 
+    @rule(same=st.booleans())
+    def settle_doubts(self, same: bool) -> None:
+        command = ConfirmTask if same else RenewTask
+        for task in self.tracker.doubted_tasks():
+            self.do(command(task=task.id, generation=task.generation))
+
     @rule()
     def verify(self) -> None:
         for task in list(self.tracker.tasks()):
@@ -209,6 +218,7 @@ class Machine(RuleBasedStateMachine):
         download = task.downloads[event.client]
         assert not download.have >> event.piece & 1, "assigned what the client has"
         assert not task.paused, "handed out while paused"
+        assert not task.doubted, "handed out while in doubt"
         free_holders = [
             other.client
             for other in task.downloads.values()
