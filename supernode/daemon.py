@@ -48,6 +48,7 @@ from supernode.services.expiry import Expiry
 from supernode.services.journaling import Journaling
 from supernode.services.preheating import Preheating
 from supernode.services.recalling import recall
+from supernode.services.repairing import Repair
 from supernode.services.restoration import Restoration
 from supernode.services.revalidation import Revalidation
 from supernode.services.watchdog import Watchdog
@@ -116,7 +117,7 @@ async def run(config: Config) -> None:
         async with _origin(config, policy) as origin, trio.open_nursery() as root:
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
-            restoration = Restoration(dispatch, store, recalled.boots)
+            restoration = Restoration(dispatch, store, Repair(dispatch, origin), recalled.boots)
             services = _services(config, dispatch, store, origin, journaling, restoration)
             if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:

@@ -81,6 +81,14 @@ def digest_of(framed: bytes | bytearray | memoryview) -> PieceDigest:
     return piece_digest(hashlib.md5(framed).hexdigest(), len(framed))
 
 
+def digest_of_content(content: bytes | bytearray | memoryview, piece_size: int) -> PieceDigest:
+    """Return the digest that a piece with this content has once framed. Call it in a thread."""
+    md5 = hashlib.md5(frame_header(len(content), piece_size))
+    md5.update(content)
+    md5.update(TRAILER)
+    return piece_digest(md5.hexdigest(), framed_length(len(content), piece_size))
+
+
 def piece_digest(md5: str, framed_length: int) -> PieceDigest:
     """Return the digest made of the framed piece's MD5 in hexadecimal digits and its length."""
     return PieceDigest(f"{md5}:{framed_length}")

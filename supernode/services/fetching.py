@@ -28,13 +28,11 @@ from supernode.core.commands import CachePiece, LosePieces, SizeTask, VerifyPiec
 from supernode.core.identity import TaskId
 from supernode.core.model import OriginVersion, TaskSpec
 from supernode.core.pieces import (
-    TRAILER,
     PieceDigest,
     content_size,
     digest_length,
-    frame_header,
+    digest_of_content,
     framed_length,
-    piece_digest,
 )
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
@@ -296,7 +294,7 @@ class Fetching:
 
     async def _compare(self, number: int, piece: memoryview, piece_size: int) -> None:
         digest = await trio.to_thread.run_sync(
-            _digest_of, piece, piece_size, limiter=self._tools.hashers
+            digest_of_content, piece, piece_size, limiter=self._tools.hashers
         )
         if digest != self._sealed[number]:
             raise _changed(f"piece {number} is another one than before")
@@ -326,14 +324,6 @@ def _first_of(errors: "ExceptionGroup[OriginError | StoreError]") -> OriginError
     first = first_of(errors)
     assert isinstance(first, OriginError | StoreError)
     return first
-
-
-def _digest_of(piece: memoryview, piece_size: int) -> PieceDigest:
-    """Return the digest of a piece once framed. Blocks: for a thread."""
-    md5 = hashlib.md5(frame_header(len(piece), piece_size))
-    md5.update(piece)
-    md5.update(TRAILER)
-    return piece_digest(md5.hexdigest(), framed_length(len(piece), piece_size))
 
 
 async def _cut(

@@ -3,16 +3,16 @@
 What the journal tells of is known already; every other complete file on disk becomes a task again
 before anybody can ask for it, so that nothing is fetched twice. If the system has not been started
 anew since a file was written, its length and its frames are enough; else each piece is offered once
-its MD5 has been checked: what a client waits for first, then what was used last. A damaged file is
-discarded; nothing bad of it was served. Of a file whose fetch is to go on only the frames are
-checked here, the rest by the fetch.
+its MD5 has been checked: what a client waits for first, then what was used last. A damaged piece
+is fetched again if its origin still has it; else the file is discarded. Nothing bad of it was
+served. Of a file whose fetch is to go on only the frames are checked here, the rest by the fetch.
 
 While the daemon runs, the sidecars are kept telling when each file was last used.
 """
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -33,6 +33,8 @@ from supernode.storage.piece_files import PieceFile, PieceStore
 CONCURRENT_FILES = 2
 PIECES_A_TURN = 16
 """After so many verified pieces it is asked anew what clients wait for."""
+MOST_REPAIRS = 8
+"""A file of which more pieces are damaged had better be fetched anew."""
 PATIENCE_SECONDS = 5.0
 """How long the start waits for files whose frames are enough."""
 NOTE_USE_SECONDS = 600.0
@@ -46,16 +48,22 @@ class Restoration:
     Args:
         dispatch: the door to the tracker.
         store: where the files are.
+        repair: puts a damaged piece of a complete file back, and tells whether it could.
         boots: per task that the journal tells of, in which start of the system all its pieces were
             written or verified.
     """
 
     def __init__(
-        self, dispatch: Dispatcher, store: PieceStore, boots: Mapping[TaskId, str] | None = None
+        self,
+        dispatch: Dispatcher,
+        store: PieceStore,
+        repair: Callable[[Task, PieceFile, int], Awaitable[bool]],
+        boots: Mapping[TaskId, str],
     ) -> None:
         self._dispatch = dispatch
         self._store = store
-        self._boots = boots or {}
+        self._repair = repair
+        self._boots = boots
         self._unverified: OrderedDict[TaskId, _Adopted] = OrderedDict()
         """The most urgent last; without those that are being verified now."""
         self._since_look = PIECES_A_TURN
@@ -198,9 +206,8 @@ class Restoration:
     async def _verify(self, adopted: "_Adopted") -> bool:
         """Verify a file or, if there is much of it, some pieces; tell whether that is over."""
         try:
-            if adopted.of_this_boot:
-                await self._verify_frames(adopted)
-            elif not await self._verify_some(adopted):
+            are_right = adopted.of_this_boot and await self._verify_frames(adopted)
+            if not are_right and not await self._verify_some(adopted):
                 return False
             self._finish(adopted)
         except Damaged as damage:
@@ -214,20 +221,39 @@ class Restoration:
             await self._give_up(adopted, Reason.INTERNAL, type(defect).__name__)
         return True
 
-    async def _verify_frames(self, adopted: "_Adopted") -> None:
-        await adopted.file.verify_frames()
+    async def _verify_frames(self, adopted: "_Adopted") -> bool:
+        """Offer all pieces if their frames are right; tell whether they are."""
+        if adopted.verified:
+            return False
+        try:
+            await adopted.file.verify_frames()
+        except Damaged as damage:
+            log.warning("a file is damaged", task=adopted.file.task, problem=damage.detail)
+            return False
         self._offer(adopted, adopted.file.sealed)
+        return True
 
     async def _verify_some(self, adopted: "_Adopted") -> bool:
         """Verify pieces until the turn is over; tell whether that was the last one."""
         while adopted.verified < len(adopted.digests):
             if self._since_look >= PIECES_A_TURN:
                 return False
-            await adopted.file.verify(adopted.verified, adopted.whole)
+            await self._verify_piece(adopted)
             self._offer(adopted, 1 << adopted.verified)
             adopted.verified += 1
             self._since_look += 1
         return True
+
+    async def _verify_piece(self, adopted: "_Adopted") -> None:
+        """Seal the next piece, repaired if need be. Raises Damaged, StoreError, Discarded."""
+        file, number = adopted.file, adopted.verified
+        try:
+            await file.verify(number, adopted.whole)
+        except Damaged:
+            adopted.repairs += 1
+            if adopted.repairs > MOST_REPAIRS or not await self._repair(adopted.task, file, number):
+                raise
+            await file.verify(number, adopted.whole)
 
     def _offer(self, adopted: "_Adopted", pieces: int) -> None:
         self._dispatch(
@@ -314,6 +340,8 @@ class _Adopted:
     generation: int = field(init=False)
     verified: int = 0
     """How many of its pieces are verified and offered, from the first on."""
+    repairs: int = 0
+    """How many of its pieces were damaged."""
     whole: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     """Of their content."""
 

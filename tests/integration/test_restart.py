@@ -22,6 +22,7 @@ from supernode.core.identity import ClientId, TaskId
 from supernode.core.model import CdnStatus, DownloadStatus, Secrets, Task, TaskSpec
 from supernode.core.reasons import Reason
 from supernode.origin.http import OriginClient
+from supernode.services import restoration
 from supernode.services.cdn import Cdn
 from supernode.services.preheating import Preheating
 from supernode.services.retries import RetryPolicy
@@ -43,7 +44,7 @@ async def supernode(
     state: Path, origin: Origin, retries: RetryPolicy | None = None
 ) -> AsyncIterator[Process]:
     """Run a process that fetches, until the test ends it."""
-    async with begun(state) as process, OriginClient(LOOPBACK) as client:
+    async with OriginClient(LOOPBACK) as client, begun(state, client) as process:
         policy = retries or RetryPolicy(first_pause=0)
         cdn = Cdn(process.dispatch, process.store, client, retries=policy)
         async with trio.open_nursery() as nursery:
@@ -314,3 +315,63 @@ async def test_a_preheat_goes_on(tmp_path: Path) -> None:
         async with supernode(tmp_path, origin) as process:
             assert process.tracker.preheat(preheat).finished is not None
         assert origin.wanted == [WHOLE, f'bytes={2 * FULL}- of "v1"']
+
+
+# a piece is damaged
+
+
+def cut_a_little(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(3 * SIZE + 10)
+
+
+@pytest.mark.parametrize(
+    ("harm", "boot", "wanted"),
+    [
+        (altered, "another", f"bytes={FULL}-{2 * FULL - 1} of any"),
+        (cut_a_little, "the same", f"bytes={3 * FULL}-{len(CONTENT) - 1} of any"),
+    ],
+)
+async def test_a_damaged_piece_is_all_that_is_fetched_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[Path], None],
+    boot: str,
+    wanted: str,
+) -> None:
+    async with origin_of() as origin:
+        task, path = await whole(tmp_path, origin)
+        harm(path)
+        if boot == "another":
+            (tmp_path / "boot").write_text(boot)
+            monkeypatch.setattr(piece_files, "_BOOT_ID", tmp_path / "boot")
+        async with supernode(tmp_path, origin) as process:
+            assert is_right(process, await ended(process, task))
+            assert process.tracker.task(task).downloads[C].status is DownloadStatus.RUNNING
+        assert origin.wanted == [WHOLE, wanted]
+        assert "X-Token" not in origin.scripted.asked[1].headers
+
+
+async def test_a_piece_that_the_origin_has_no_longer_costs_the_file(tmp_path: Path) -> None:
+    async with origin_of(last=Reply(content=other(3 * FULL))) as origin:
+        origin.replies.append(Reply())
+        task, path = await whole(tmp_path, origin)
+        cut_a_little(path)
+        async with supernode(tmp_path, origin) as process:
+            known = await ended(process, task)
+            assert known.reason is Reason.CACHE_DAMAGED
+            await eventually(lambda: not path.exists())
+
+
+async def test_a_file_that_is_damaged_all_over_is_fetched_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoration, "MOST_REPAIRS", 1)
+    async with origin_of() as origin:
+        task, path = await whole(tmp_path, origin)
+        cut(path)
+        async with supernode(tmp_path, origin) as process:
+            assert (await ended(process, task)).reason is Reason.CACHE_DAMAGED
+            ask(process, origin)
+            assert is_right(process, await ended(process, task))
+        assert [asked == WHOLE for asked in origin.wanted] == [True, False, True]

@@ -6,7 +6,7 @@ import json
 import os
 import random
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from supernode.services import restoration
 from supernode.services.restoration import Restoration
 from supernode.storage import piece_files, verification
 from supernode.storage.piece_files import PieceFile, PieceStore
+from tests.integration.process import not_repaired
 from tests.waiting import eventually
 
 SIZE = 4 * MIB
@@ -102,6 +103,7 @@ class World:
         chance = random.Random(0)
         self.dispatch = Dispatcher(self.tracker, self.feed, Clock.started_now(), chance)
         self.store = PieceStore(cache.repo)
+        self.repair: Callable[[Task, PieceFile, int], Awaitable[bool]] = not_repaired
         self.offered: list[tuple[TaskId, int]] = []
         self.feed.listen(self._take_note)
 
@@ -114,7 +116,7 @@ class World:
         """Run the service; it has started."""
         with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
-                await nursery.start(Restoration(self.dispatch, self.store).run)
+                await nursery.start(Restoration(self.dispatch, self.store, self.repair, {}).run)
                 yield
                 nursery.cancel_scope.cancel()
         self.tracker.check()
@@ -469,7 +471,6 @@ async def test_within_one_boot_frames_tell_what_a_crash_leaves_behind(
         assert not world.is_known(task)
         assert not world.store.find(task)
         assert not cache.names()
-    assert not world.offered
 
 
 async def test_who_waits_for_a_damaged_file_is_told(
@@ -670,7 +671,7 @@ async def test_a_service_that_crashes_goes_on_where_it_was(
 ) -> None:
     tasks = [cache.add(content(3, n), f"{URL}{n}") for n in range(3)]
     world = World(cache)
-    service = Restoration(world.dispatch, world.store)
+    service = Restoration(world.dispatch, world.store, not_repaired, {})
     gate = Gate(monkeypatch)
 
     async def crash(_self: Restoration) -> None:
