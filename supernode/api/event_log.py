@@ -23,11 +23,13 @@ from supernode.core.events import (
     TaskFailed,
     TaskFinished,
     TaskPaused,
+    TaskPinned,
     TaskRegistered,
     TaskRemoved,
     TaskResumed,
     TaskSized,
     TaskStarted,
+    TaskUnpinned,
 )
 from supernode.feed import Published
 
@@ -44,6 +46,8 @@ _LEVELS: dict[type[Event], int] = {
             TaskFinished,
             TaskPaused,
             TaskResumed,
+            TaskPinned,
+            TaskUnpinned,
             TaskRemoved,
             PreheatRegistered,
             PreheatStarted,

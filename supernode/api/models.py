@@ -233,6 +233,7 @@ class TaskInfo(Model):
     call_system: SomeWord = field(default="", name="callSystem")
     dfdaemon: bool = False
     paused: Annotated[bool, _extension("Whether its pieces are kept back.")] = False
+    pinned: Annotated[bool, _extension("Whether it never makes room for others.")] = False
     reason: Annotated[str, _extension("Why it failed, for programs.")] = ""
     detail: Annotated[str, _extension("What exactly was seen.")] = ""
 
@@ -249,6 +250,9 @@ class TaskUpdateRequest(Model):
     ] = None
     paused: Annotated[
         bool | None, _extension("true keeps the task's pieces back, false lets them go again.")
+    ] = None
+    pinned: Annotated[
+        bool | None, _extension("true keeps the task from being evicted, false lets it be.")
     ] = None
 
 

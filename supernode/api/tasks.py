@@ -23,7 +23,7 @@ from supernode.api.models import (
 from supernode.api.paging import page, part
 from supernode.api.patience import patiently
 from supernode.api.urls import shown_raw_url, shown_task_url
-from supernode.core.commands import HoldTask, PauseTask, RegisterTask, RemoveTask
+from supernode.core.commands import HoldTask, PauseTask, PinTask, RegisterTask, RemoveTask
 from supernode.core.errors import BadField
 from supernode.core.identity import ClientId, PeerId, TaskId, task_url
 from supernode.core.model import CdnStatus, Download, Secrets, Task, TaskSpec
@@ -49,6 +49,7 @@ _FIELDS: dict[str, Callable[[Task], Any]] = {
     "callSystem": attrgetter("spec.call_system"),
     "dfdaemon": attrgetter("spec.dfdaemon"),
     "paused": attrgetter("paused"),
+    "pinned": attrgetter("pinned"),
     "reason": lambda task: task.reason.code if task.reason else "",
     "detail": attrgetter("detail"),
 }
@@ -101,18 +102,20 @@ class Tasks:
         return as_json(200, _info(self._task(request)))
 
     def update(self, request: Request) -> Answer:
-        """``PUT /tasks/{id}``: a peer offers the whole file, or its pieces are kept back."""
+        """``PUT /tasks/{id}``: a peer offers the whole file, or an operator pauses or pins it."""
         asked = from_json(request.body, TaskUpdateRequest)
         task = self._task(request).id
         if asked.path is not None:
             validation.upload_path("path", asked.path)
             if asked.peer_id is None:
                 raise BadField("peerID", "is required with a path")
-        # The second cannot fail when the first has not: a task that is there can be paused.
+        # The others cannot fail when the first has not: a task that is there can be paused.
         if asked.peer_id is not None:
             self._dispatch(HoldTask(task=task, peer=PeerId(asked.peer_id), path=asked.path or ""))
         if asked.paused is not None:
             self._dispatch(PauseTask(task=task, paused=asked.paused))
+        if asked.pinned is not None:
+            self._dispatch(PinTask(task=task, pinned=asked.pinned))
         return Answer(200)
 
     def delete(self, request: Request) -> Answer:
@@ -194,6 +197,7 @@ def _info(task: Task) -> TaskInfo:
         call_system=spec.call_system,
         dfdaemon=spec.dfdaemon,
         paused=task.paused,
+        pinned=task.pinned,
         reason=task.reason.code if task.reason else "",
         detail=task.detail,
     )

@@ -172,6 +172,13 @@ class PauseTask(Command[None], frozen=True, kw_only=True):
     paused: bool
 
 
+class PinTask(Command[None], frozen=True, kw_only=True):
+    """Let a task never make room for others, or do so again."""
+
+    task: TaskId
+    pinned: bool
+
+
 class RemoveTask(Command[None], frozen=True, kw_only=True):
     """Forget a task; its downloads end, its fetch too.
 

@@ -161,6 +161,14 @@ class TaskResumed(TaskEvent, frozen=True, kw_only=True, tag="task.resumed"):
     concerns = Concern.EVERYBODY
 
 
+class TaskPinned(TaskEvent, frozen=True, kw_only=True, tag="task.pinned"):
+    """The task does not make room for others until it is unpinned."""
+
+
+class TaskUnpinned(TaskEvent, frozen=True, kw_only=True, tag="task.unpinned"):
+    """The task may have to make room for others again."""
+
+
 class TaskRemoved(TaskEvent, frozen=True, kw_only=True, tag="task.removed"):
     """The task is known no longer, nor are its downloads; the supernode's copy goes."""
 

@@ -264,6 +264,8 @@ class Task:
     """It was found on disk: there is nothing to fetch, only something to verify."""
     paused: bool = False
     """Nothing is handed out, and the fetch does not begin."""
+    pinned: bool = False
+    """It is not evicted."""
     reason: Reason | None = None
     detail: str = ""
     failures: int = 0

@@ -45,11 +45,13 @@ from supernode.core.events import (
     TaskFailed,
     TaskFinished,
     TaskPaused,
+    TaskPinned,
     TaskRegistered,
     TaskRemoved,
     TaskResumed,
     TaskSized,
     TaskStarted,
+    TaskUnpinned,
 )
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.model import (
@@ -184,6 +186,7 @@ class State:
         if before := self.tasks.get(event.task):
             task.downloads = before.downloads
             task.paused = before.paused
+            task.pinned = before.pinned
             task.failures = before.failures
             del self.failed[event.task]
         self.gone.pop(event.task, None)
@@ -269,6 +272,12 @@ class State:
 
     def _task_resumed(self, event: TaskResumed) -> None:
         self.tasks[event.task].paused = False
+
+    def _task_pinned(self, event: TaskPinned) -> None:
+        self.tasks[event.task].pinned = True
+
+    def _task_unpinned(self, event: TaskUnpinned) -> None:
+        self.tasks[event.task].pinned = False
 
     def _task_removed(self, event: TaskRemoved) -> None:
         task = self.tasks.pop(event.task)
@@ -604,6 +613,8 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     TaskFailed: State._task_failed,
     TaskPaused: State._task_paused,
     TaskResumed: State._task_resumed,
+    TaskPinned: State._task_pinned,
+    TaskUnpinned: State._task_unpinned,
     TaskRemoved: State._task_removed,
     PieceCached: State._piece_cached,
     PiecesListed: State._pieces_listed,

@@ -20,6 +20,7 @@ from supernode.core.commands import (
     HoldTask,
     LosePieces,
     PauseTask,
+    PinTask,
     Pull,
     RegisterPeer,
     RegisterTask,
@@ -117,9 +118,12 @@ class Tracker:
         return bool(task.running) or task.id in self._state.preheats_of
 
     def idle_tasks(self) -> Iterator[Task]:
-        """Yield the tasks that nobody uses and no operator paused, least recently used first."""
+        """Yield the tasks that may be evicted, least recently used first.
+
+        Nobody uses them, and no operator has paused or pinned them.
+        """
         tasks = self._state.tasks.values()
-        return (task for task in tasks if not task.in_use and not task.paused)
+        return (task for task in tasks if not (task.in_use or task.paused or task.pinned))
 
     def preheat(self, preheat: PreheatId) -> Preheat:
         """Return a preheat. Raises NotFound."""
@@ -145,6 +149,7 @@ _COMMANDS: dict[type[Command[Any]], Callable[[Step, Any], Any]] = {
     RegisterTask: tasks.register_task,
     HoldTask: tasks.hold_task,
     PauseTask: tasks.pause_task,
+    PinTask: tasks.pin_task,
     RemoveTask: tasks.remove_task,
     Pull: pulls.pull,
     ReportPiece: pulls.report_piece,

@@ -39,11 +39,13 @@ from supernode.core.events import (
     TaskFailed,
     TaskFinished,
     TaskPaused,
+    TaskPinned,
     TaskRegistered,
     TaskRemoved,
     TaskResumed,
     TaskSized,
     TaskStarted,
+    TaskUnpinned,
 )
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.pieces import PieceNumber
@@ -248,6 +250,8 @@ _FACTS: dict[type[Event], _Rule] = {
     TaskFailed: _task_failed,
     TaskPaused: _task,
     TaskResumed: _task,
+    TaskPinned: _task,
+    TaskUnpinned: _task,
     TaskRemoved: _task_removed,
     PieceCached: _piece,
     PiecesListed: _pieces,

@@ -22,6 +22,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id TEXT PRIMARY KEY, generation INTEGER NOT NULL, spec TEXT NOT NULL,
             created REAL NOT NULL, last_used REAL NOT NULL,
             status TEXT NOT NULL, adopted INTEGER NOT NULL, paused INTEGER NOT NULL,
+            pinned INTEGER NOT NULL,
             reason TEXT, detail TEXT NOT NULL, failures INTEGER NOT NULL, retry_at REAL NOT NULL,
             length INTEGER, piece_size INTEGER, md5 TEXT NOT NULL, sha256 TEXT NOT NULL,
             etag TEXT NOT NULL, last_modified TEXT NOT NULL, validator TEXT NOT NULL,

@@ -478,6 +478,13 @@ async def test_a_task_is_paused_and_resumed(autojump_clock: MockClock, call: Cal
     assert len(await call.pull(task)) == 1
 
 
+async def test_a_task_is_pinned_and_unpinned(autojump_clock: MockClock, call: Caller) -> None:
+    task = await call.file()
+    for pinned in (True, False):
+        assert (await call("PUT", f"/tasks/{task}", {"pinned": pinned})).status_code == 200
+        assert (await call.look(f"/tasks/{task}")).get("pinned", False) is pinned
+
+
 async def test_both_may_be_said_at_once(autojump_clock: MockClock, call: Caller) -> None:
     task, peer = await call.file(), await call.peer()
     body = {"peerID": peer, "path": "/f", "paused": True}

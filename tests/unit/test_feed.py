@@ -39,11 +39,13 @@ from supernode.core.events import (
     TaskFailed,
     TaskFinished,
     TaskPaused,
+    TaskPinned,
     TaskRegistered,
     TaskRemoved,
     TaskResumed,
     TaskSized,
     TaskStarted,
+    TaskUnpinned,
     Why,
 )
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
@@ -189,6 +191,8 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (TaskFailed, Concern.EVERYBODY),
         (TaskPaused, Concern.EVERYBODY),  # so that they can be told why they wait
         (TaskResumed, Concern.EVERYBODY),
+        (TaskPinned, Concern.NOBODY),
+        (TaskUnpinned, Concern.NOBODY),
         (TaskRemoved, Concern.EVERYBODY),
         (TaskDoubted, Concern.NOBODY),
         (TaskConfirmed, Concern.EVERYBODY),

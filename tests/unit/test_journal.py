@@ -49,6 +49,7 @@ def a_task(spec: TaskSpec = SPEC) -> Task:
         last_used=2.5,
         status=CdnStatus.RUNNING,
         paused=True,
+        pinned=True,
         failures=2,
         retry_at=7.5,
         length=9,

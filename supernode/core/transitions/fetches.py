@@ -23,6 +23,7 @@ from supernode.core.events import (
     TaskFailed,
     TaskFinished,
     TaskPaused,
+    TaskPinned,
     TaskSized,
     TaskStarted,
 )
@@ -167,11 +168,13 @@ def renew_task(step: Step, command: RenewTask) -> None:
     """Let another file have the same ID; who waits gets that one. Raises NotFound, TaskConflict."""
     task = _doubted(step, command.task, command.generation)
     waiting = [d for d in task.downloads.values() if d.status is DownloadStatus.RUNNING]
-    spec = task.spec
+    spec, pinned = task.spec, task.pinned
     forget_task(step, task, Reason.ORIGIN_CHANGED)
     step.register_task(task.id, spec)
     if task.paused:
         step.emit(TaskPaused(at=step.now, task=task.id))
+    if pinned:
+        step.emit(TaskPinned(at=step.now, task=task.id))
     for download in waiting:
         step.emit(
             DownloadStarted(

@@ -2,7 +2,7 @@
 
 import math
 
-from supernode.core.commands import HoldTask, PauseTask, RegisterTask, RemoveTask
+from supernode.core.commands import HoldTask, PauseTask, PinTask, RegisterTask, RemoveTask
 from supernode.core.errors import BadField, Full, TaskConflict, TaskEnded
 from supernode.core.events import (
     DownloadFailed,
@@ -11,8 +11,10 @@ from supernode.core.events import (
     DownloadWithdrawn,
     PiecesHeld,
     TaskPaused,
+    TaskPinned,
     TaskRemoved,
     TaskResumed,
+    TaskUnpinned,
 )
 from supernode.core.identity import ClientId, TaskId
 from supernode.core.model import CdnStatus, Download, DownloadStatus, Peer, Task
@@ -113,6 +115,14 @@ def pause_task(step: Step, command: PauseTask) -> None:
     task = step.task(command.task)
     if task.paused is not command.paused:
         change = TaskPaused if command.paused else TaskResumed
+        step.emit(change(at=step.now, task=task.id))
+
+
+def pin_task(step: Step, command: PinTask) -> None:
+    """Let a task never make room for others, or do so again. Raises NotFound."""
+    task = step.task(command.task)
+    if task.pinned is not command.pinned:
+        change = TaskPinned if command.pinned else TaskUnpinned
         step.emit(change(at=step.now, task=task.id))
 
 

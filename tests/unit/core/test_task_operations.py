@@ -8,13 +8,14 @@ from supernode.core.commands import (
     FailFetch,
     HoldTask,
     PauseTask,
+    PinTask,
     PullStatus,
     RegisterTask,
     RemoveTask,
     StartFetch,
 )
 from supernode.core.errors import BadField, Full, NotFound, TaskConflict
-from supernode.core.events import TaskPaused, TaskResumed
+from supernode.core.events import TaskPaused, TaskPinned, TaskResumed, TaskUnpinned
 from supernode.core.identity import ClientId, PeerId, TaskId, task_id
 from supernode.core.model import CdnStatus, DownloadStatus, Limits, Secrets, TaskSpec
 from supernode.core.pieces import content_size
@@ -174,6 +175,25 @@ def test_a_paused_task_is_not_evicted() -> None:
     world.finish(a.task)
     world.do(PauseTask(task=a.task, paused=True))
     assert not list(world.tracker.idle_tasks())
+
+
+def test_a_pinned_task_is_not_evicted_until_it_is_unpinned() -> None:
+    world, (a,) = swarm("a")
+    world.finish(a.task)
+    a.leave()
+    for pinned in (True, True, False, False):
+        world.do(PinTask(task=a.task, pinned=pinned))
+        assert [task.id for task in world.tracker.idle_tasks()] == [a.task] * (not pinned)
+    assert world.count(TaskPinned) == world.count(TaskUnpinned) == 1
+
+
+def test_a_pinned_task_that_fails_and_is_asked_for_again_stays_pinned() -> None:
+    world, (a,) = swarm("a")
+    world.do(PinTask(task=a.task, pinned=True))
+    world.fail(a.task, Reason.ORIGIN_BROKEN)
+    world.now += 60
+    again = world.client("a")
+    assert world.tracker.task(again.task).pinned
 
 
 def test_the_fetch_of_a_paused_task_does_not_begin() -> None:

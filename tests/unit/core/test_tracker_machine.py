@@ -39,6 +39,7 @@ from supernode.core.commands import (
     HoldTask,
     PauseTask,
     PieceResult,
+    PinTask,
     Pull,
     PullStatus,
     RegisterPeer,
@@ -117,7 +118,7 @@ def remembered(state: State) -> tuple[object, ...]:
         {(p.id, p.ip, p.port, p.host_name, p.version, p.created) for p in state.peers.values()},
         {
             task.id: (
-                *(task.generation, task.spec, task.created, task.paused),
+                *(task.generation, task.spec, task.created, task.paused, task.pinned),
                 *(task.reason, task.detail, task.failures, task.length, task.piece_size),
                 *(task.md5, task.sha256, task.digests, task.running, in_the_next_process(task)),
             )
@@ -440,6 +441,11 @@ class Machine(RuleBasedStateMachine):
     def pause(self, who: tuple[TaskId, ClientId] | None, paused: bool) -> None:
         if who is not None:
             self.do(PauseTask(task=who[0], paused=paused))
+
+    @rule(who=clients, pinned=st.booleans())
+    def pin(self, who: tuple[TaskId, ClientId] | None, pinned: bool) -> None:
+        if who is not None:
+            self.do(PinTask(task=who[0], pinned=pinned))
 
     @rule(who=clients, keep=st.booleans())
     def remove_task(self, who: tuple[TaskId, ClientId] | None, keep: bool) -> None:
