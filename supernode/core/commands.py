@@ -30,6 +30,7 @@ class PieceResult(enum.StrEnum):
 
     SUCCESS = "SUCCESS"
     SEMISUC = "SEMISUC"
+    """It has come, and will be written in a moment; SUCCESS follows, unless it gets lost."""
     FAILED = "FAILED"
     INVALID = "INVALID"
 
@@ -60,9 +61,10 @@ class SeedHolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeerHolder(msgspec.Struct, frozen=True, kw_only=True):
-    """A peer's copy: whose, and where it is served."""
+    """A peer's copy: whose, by which download, and where it is served."""
 
     peer: PeerId
+    client: ClientId
     ip: str
     port: int
     path: str
@@ -122,6 +124,15 @@ class RegisterTask(Command[TaskId], frozen=True, kw_only=True):
     client: ClientId
     peer: PeerId | None
     path: str
+
+
+class CutTask(Command[int], frozen=True, kw_only=True):
+    """Say how a file is cut, though its origin may not have answered; then it stays so.
+
+    The answer is the framed piece size in bytes.
+    """
+
+    task: TaskId
 
 
 class Pull(Command[Pulled], frozen=True, kw_only=True):

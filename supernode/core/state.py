@@ -26,6 +26,7 @@ from supernode.core.events import (
     PeerLeft,
     PeerRegistered,
     PeerSeen,
+    PieceArrived,
     PieceAssigned,
     PieceCached,
     PieceFailed,
@@ -116,7 +117,7 @@ class State:
         """In the order in which they did."""
         self.next_lease = 1
         self.deadlines: list[tuple[float, int]] = []
-        """Heap of (when it is overdue, then when it expires; lease): the first is an open one."""
+        """Heap of (its next change, lease), and some that are over: never the first."""
 
     def apply(self, event: Event) -> None:
         """Change the state as the event says."""
@@ -464,6 +465,13 @@ class State:
         download.last_pull = LastPull(event.question, event.leases)
         self._heard_of(task, download, event.at)
 
+    def _piece_arrived(self, event: PieceArrived) -> None:
+        task = self.tasks[event.task]
+        self._heard_of(task, task.downloads[event.client], event.at)
+        self.leases[event.lease].written_by = event.written_by
+        heapq.heappush(self.deadlines, (event.written_by, event.lease))
+        self._drop_stale_deadlines()
+
     def _piece_finished(self, event: PieceFinished) -> None:
         task = self.tasks[event.task]
         download = task.downloads[event.client]
@@ -557,7 +565,7 @@ class State:
         while self.deadlines:
             moment, lease_id = self.deadlines[0]
             lease = self.leases.get(lease_id)
-            if lease is not None and not (lease.overdue and moment < lease.deadline):
+            if lease is not None and moment == lease.next_change:
                 return
             heapq.heappop(self.deadlines)
 
@@ -627,6 +635,7 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     DownloadWithdrawn: State._download_withdrawn,
     DownloadForgotten: State._download_forgotten,
     PiecesHeld: State._pieces_held,
+    PieceArrived: State._piece_arrived,
     PieceAssigned: State._piece_assigned,
     PiecesOffered: State._pieces_offered,
     PieceFinished: State._piece_finished,

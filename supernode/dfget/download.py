@@ -378,6 +378,8 @@ class SwarmDownload:
             quote(assignment.path, safe="/%:@!$&'()*+,;=~"),
             assignment.piece_range,
             into,
+            # by which uploaders of dfget 1.0 find the piece
+            headers=(f"pieceNum: {number}", f"pieceSize: {assignment.piece_size}"),
             stall=STALL_SECONDS,
             total=len(into) / SLOWEST_RATE + PIECE_GRACE_SECONDS,
             limit=self._limit,

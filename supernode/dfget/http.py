@@ -223,6 +223,7 @@ class HttpClient:
         byte_range: str,
         into: memoryview,
         *,
+        headers: tuple[str, ...] = (),
         stall: float,
         total: float,
         limit: TokenBucket,
@@ -234,6 +235,7 @@ class HttpClient:
             target: path.
             byte_range: such as ``0-4194303``.
             into: where the body goes; a longer one is an error.
+            headers: further header lines.
             stall: seconds without a byte after which to give up.
             total: seconds for everything, not counting waits for ``limit``.
             limit: what each byte is paid to.
@@ -243,7 +245,7 @@ class HttpClient:
             HttpError: no complete answer in time.
         """
         server = _Server(*address)
-        head = self._head(server, "GET", target, (f"Range: bytes={byte_range}",))
+        head = self._head(server, "GET", target, (f"Range: bytes={byte_range}", *headers))
         end = trio.current_time() + total
         with trio.CancelScope(deadline=min(end, trio.current_time() + stall)) as patience:
 

@@ -21,6 +21,7 @@ from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
     DownloadWithdrawn,
+    PieceArrived,
     PieceAssigned,
     PieceFailed,
     PieceFinished,
@@ -107,26 +108,38 @@ def _count(step: Step, task: Task, download: Download, piece: PieceNumber, repor
     if download.status is not DownloadStatus.RUNNING or download.have >> piece & 1:
         return
     lease = download.leases.get(piece)
-    if report.result in _HAS_IT:
-        step.emit(
-            PieceFinished(
-                at=step.now,
-                task=task.id,
-                client=download.client,
-                piece=piece,
-                lease=lease.id if lease else None,
-                source=source_of(task, lease.holder) if lease else None,
-                size=digest_length(task.digests[piece]),
-                seconds=step.now - lease.began if lease else None,
+    if report.result is PieceResult.SEMISUC and lease and not lease.overdue:
+        if lease.written_by is None:
+            written_by = step.now + step.state.limits.writing
+            step.emit(
+                PieceArrived(at=step.now, written_by=written_by, **about_lease(step.state, lease))
             )
-        )
-        finish_if_complete(step, task, download)
+    elif report.result in _HAS_IT:
+        finish_piece(step, task, download, piece)
     elif report.result is PieceResult.FAILED and lease:
         if _names(report, lease, task):
             _blame(step, lease)
         else:
             # It was fetching from a holder that has left, and took no notice of the new one.
             step.release([lease.id], Reason.FAILED_EARLIER)
+
+
+def finish_piece(step: Step, task: Task, download: Download, piece: PieceNumber) -> None:
+    """Let a client have a piece, and others have it from its peer."""
+    lease = download.leases.get(piece)
+    step.emit(
+        PieceFinished(
+            at=step.now,
+            task=task.id,
+            client=download.client,
+            piece=piece,
+            lease=lease.id if lease else None,
+            source=source_of(task, lease.holder) if lease else None,
+            size=digest_length(task.digests[piece]),
+            seconds=step.now - lease.began if lease else None,
+        )
+    )
+    finish_if_complete(step, task, download)
 
 
 def _blame(step: Step, lease: Lease) -> None:
@@ -153,6 +166,9 @@ def finish_if_complete(step: Step, task: Task, download: Download) -> None:
 
 
 def _end_download(step: Step, task: Task, download: Download, result: PieceResult | None) -> None:
+    for lease in list(download.leases.values()):
+        if lease.written_by is not None:
+            finish_piece(step, task, download, lease.piece)
     # One that has every piece before we know that they are right ends when we do.
     has_all = task.piece_total is not None and download.have.bit_count() == task.piece_total
     if download.status is DownloadStatus.RUNNING and not has_all:
@@ -233,7 +249,9 @@ def _assignment(step: Step, task: Task, lease: Lease) -> Assignment:
         if source.peer is None:
             raise InvariantError(f"lease {lease.id} on a download without a peer")
         peer = step.state.peers[source.peer]
-        holder = PeerHolder(peer=peer.id, ip=peer.ip, port=peer.port, path=source.path)
+        holder = PeerHolder(
+            peer=peer.id, client=source.client, ip=peer.ip, port=peer.port, path=source.path
+        )
     return Assignment(
         piece_range=piece_range(lease.piece, task.piece_size),
         piece_size=task.piece_size,
