@@ -141,6 +141,8 @@ class Pull(Command[Pulled], frozen=True, kw_only=True):
     Args:
         count: how many pieces at most.
         retry: the same pull once more after waiting: its reports have been counted.
+        remind: whether, when there is nothing else that the client lacks, it is told once more of
+            the pieces that it is overdue with: it may have them, and nobody has heard of it.
     """
 
     task: TaskId
@@ -150,6 +152,7 @@ class Pull(Command[Pulled], frozen=True, kw_only=True):
     reports: tuple[Report, ...] = ()
     count: int = 4
     retry: bool = False
+    remind: bool = False
 
 
 class ReportPiece(Command[None], frozen=True, kw_only=True):

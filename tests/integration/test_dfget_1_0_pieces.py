@@ -17,6 +17,7 @@ from tests.integration.rest_caller import FOUR_PIECES, SIZE, UNKNOWN, Caller, nt
 
 HELD = 2.0
 """How long an answer that there is nothing yet is put off."""
+HELD_WHILE_FETCHING = 1.0
 
 
 async def begun(
@@ -120,9 +121,19 @@ async def test_nothing_to_fetch_is_said_late(autojump_clock: MockClock) -> None:
     node = InProcess()
     (a,) = await begun(node, "a", pieces=1)
     await a.pull()
+    for _ in range(2):
+        began = trio.current_time()
+        assert (await a.pull(0))["code"] == 602
+        assert trio.current_time() - began == HELD
+
+
+async def test_sooner_to_one_that_may_have_a_failure_to_tell(autojump_clock: MockClock) -> None:
+    node = InProcess()
+    (a,) = await begun(node, "a", pieces=2)
+    await a.pull()
     began = trio.current_time()
     assert (await a.pull(0))["code"] == 602
-    assert trio.current_time() - began == HELD
+    assert trio.current_time() - began == HELD_WHILE_FETCHING
 
 
 @pytest.mark.parametrize("of", ["the origin", "a peer"])
@@ -333,6 +344,37 @@ async def test_either_of_them_is_enough(autojump_clock: MockClock, word: str) ->
         nursery.cancel_scope.cancel()
 
 
+async def test_a_client_is_asked_again_for_what_it_has_not_said_that_it_has(
+    autojump_clock: MockClock,
+) -> None:
+    """Of several pieces that it has already it reports one, and none of them as written."""
+    node = InProcess()
+    (a,) = await whole(node, "a")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Expiry(node.dispatch).run)
+        began = trio.current_time()
+        said = await a.pull()
+        while said["code"] != 600:
+            said = await a.pull(numbers(said)[-1])
+            while said["code"] == 602:
+                said = await a.pull(3)
+        assert trio.current_time() - began < 30
+        nursery.cancel_scope.cancel()
+
+
+async def test_not_while_there_is_something_else_that_it_lacks(autojump_clock: MockClock) -> None:
+    """It would wait for what it was asked for again, if that is still to come."""
+    node = InProcess()
+    (a,) = await begun(node, "a", pieces=3)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Expiry(node.dispatch).run)
+        assert numbers(await a.pull()) == [0, 1, 2]
+        for _ in range(12):
+            assert (await a.pull(0))["code"] == 602
+        assert trio.current_time() > 12
+        nursery.cancel_scope.cancel()
+
+
 async def test_nobody_is_sent_for_a_piece_before_it_is_written(autojump_clock: MockClock) -> None:
     node = InProcess()
     a, b = await begun(node, "a", "b", pieces=1)
@@ -520,6 +562,8 @@ async def test_dfget_1_0_and_rest_clients_feed_each_other(autojump_clock: MockCl
         ({"srcCid": ""}, 501, "srcCid"),
         ({"taskId": ""}, 501, "taskId"),
         ({"srcCid": "nope"}, 502, "nope"),
+        ({"srcCid": "nope", "status": "700"}, 502, "nope"),
+        ({"srcCid": "nope", "status": "702"}, 502, "nope"),
         ({"taskId": UNKNOWN}, 502, UNKNOWN),
         ({"result": "502"}, 501, "result"),
         ({"result": ""}, 501, "result"),

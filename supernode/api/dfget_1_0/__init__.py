@@ -20,6 +20,8 @@ What the clients out there, from 1.0.0 to 1.0.6, need, and where it is seen to:
 * 602 as late as possible: after each one a client sleeps longer.
 * Any other code has a client go to the origin itself. So a piece that we know nothing of, a word
   said twice, late or in the wrong order is no error.
+* Of several pieces that it turns out to have already, as after a restart that has forgotten them, a
+  client reports only one. So it is asked again for those that it is overdue with.
 * 600 always with the digest, or ``""`` for none, and the length.
 * The supernode's own pieces under the address by which that client reaches it: ``addresses``.
 * Names of holders of no less than 25 characters: ``names``.

@@ -21,7 +21,7 @@ from supernode.core.commands import (
     PullStatus,
     Report,
 )
-from supernode.core.errors import BadField
+from supernode.core.errors import BadField, NotFound
 from supernode.core.identity import TaskId, download_path, seed_id
 from supernode.core.model import CdnStatus
 from supernode.core.pieces import framed_length, parse_piece_range
@@ -30,6 +30,8 @@ from supernode.exchange import Answer, Request, Wait
 
 LONGEST_WAIT = 2.0
 """How long a client waits for something to fetch. After a 602 it would sleep, longer each time."""
+LONGEST_WAIT_WHILE_FETCHING = 1.0
+"""The same for one with pieces in flight: until it is answered it cannot say that one failed."""
 PIECES_AT_ONCE = 4
 """A client asks again when two are left; it has no limit of its own."""
 
@@ -78,6 +80,7 @@ class Pulls:
         task, client = pull.task, pull.client
         pulls = chain([pull], repeat(msgspec.structs.replace(pull, retry=True)))
         last = Pulled()
+        longest = LONGEST_WAIT_WHILE_FETCHING if self._is_fetching(pull) else LONGEST_WAIT
 
         def something() -> Answer | None:
             nonlocal last
@@ -94,7 +97,7 @@ class Pulls:
             why = "the task is paused" if last.paused else "there is no piece to fetch yet"
             return say(Code.PEER_WAIT, msg=why)
 
-        return within(LONGEST_WAIT, self._dispatch.clock, (task, client), something, nothing)
+        return within(longest, self._dispatch.clock, (task, client), something, nothing)
 
     def _read(self, request: Request) -> Pull:
         """Return what is asked. Raises BadField, NotFound."""
@@ -120,8 +123,22 @@ class Pulls:
             if result is PieceResult.FAILED:
                 count = 1  # in its place: the others are still in flight
         return Pull(
-            task=task, client=client, status=status, result=result, reports=reports, count=count
+            task=task,
+            client=client,
+            status=status,
+            result=result,
+            reports=reports,
+            count=count,
+            remind=True,
         )
+
+    def _is_fetching(self, pull: Pull) -> bool:
+        """Tell whether a client has pieces in flight besides that of its report."""
+        download = self._dispatch.tracker.task(pull.task).downloads.get(pull.client)
+        if download is None:
+            raise NotFound("client", pull.client)
+        coming = sum(lease.written_by is None for lease in download.leases.values())
+        return pull.status is PullStatus.RUNNING and coming > len(pull.reports)
 
     def _end(self, task_id: TaskId) -> Answer:
         task = self._dispatch.tracker.task(task_id)

@@ -73,7 +73,8 @@ def pull(step: Step, command: Pull) -> Pulled:
         return Pulled(paused=True)
     if task.doubted:
         return Pulled()
-    return _assign(step, task, download, command.count, question)
+    pulled = _assign(step, task, download, command.count, question)
+    return pulled if pulled.assignments or not command.remind else _reminder(step, task, download)
 
 
 def report_piece(step: Step, command: ReportPiece) -> None:
@@ -239,6 +240,16 @@ def _assign(step: Step, task: Task, download: Download, count: int, question: by
             )
         )
     return Pulled(assignments=tuple(_assignment(step, task, lease) for lease in given))
+
+
+def _reminder(step: Step, task: Task, download: Download) -> Pulled:
+    """Return the leases that the client is overdue with, if they are all that it lacks."""
+    if task.status is not CdnStatus.SUCCESS:
+        return Pulled()
+    if download.have | download.leased != task.swarm.known:
+        return Pulled()
+    overdue = (lease for lease in download.leases.values() if lease.overdue)
+    return Pulled(assignments=tuple(_assignment(step, task, lease) for lease in overdue))
 
 
 def _assignment(step: Step, task: Task, lease: Lease) -> Assignment:
