@@ -158,6 +158,8 @@ class Dfget:
         self.output = self.home / self.file_name
         self.service_file = self.home / f"{self.file_name}.service"
         self._http = Http()
+        self._trouble = "no supernode is named"
+        """What the last answer to a pull was."""
         self._piece_size = 0
         self._length = -1
         self._pieces: dict[str, bool] = {}
@@ -222,7 +224,7 @@ class Dfget:
 
     async def _register(self) -> None:
         """Register with the next supernode, until one takes it."""
-        why: object = "no supernode is left"
+        why: object = self._trouble
         for node in self._nodes:
             answer: dict[str, Any] = {"code": WAIT_AUTH}
             for _ in range(4):
@@ -315,8 +317,10 @@ class Dfget:
         while True:
             try:
                 answer = await self._http.get(self.node, f"/peer/task?{query}")
-            except Broken:
+            except Broken as error:
+                self._trouble = str(error)
                 return None
+            self._trouble = answer.body.decode()
             if answer.status != 200:
                 return None
             said: dict[str, Any] = answer.json()

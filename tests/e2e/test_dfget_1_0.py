@@ -184,13 +184,13 @@ async def test_uploaders_that_are_killed_or_serve_wrong_bytes_stop_nobody(
 async def test_a_swarm_goes_on_when_the_supernode_is_killed_and_begins_again(
     supernode: Daemon, origin: Origin, tmp_path: Path
 ) -> None:
-    size = 120 * MIB
+    size = 80 * MIB
     url = origin.file("f", size)
     async with swarm(supernode, url, tmp_path) as s:
         clients = [await s.client(version) for version in (*RELEASES, "1.0.6", "1.0.6")]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(s.download, *clients)
-            await s.pieces(60)
+            await s.pieces(40)
             await trio.to_thread.run_sync(supernode.kill)
             await trio.to_thread.run_sync(supernode.start)
     assert len(s.ended) == 8
