@@ -22,6 +22,7 @@ from supernode.core.events import (
     LeaseOverdue,
     LeaseReleased,
     PeerLeft,
+    PieceArrived,
     PieceAssigned,
     PieceCached,
     PieceFailed,
@@ -208,6 +209,7 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (DownloadForgotten, Concern.NOBODY),
         (PiecesHeld, Concern.A_FEW),
         (PieceAssigned, Concern.NOBODY),
+        (PieceArrived, Concern.NOBODY),  # others can have it when it is written
         (PiecesOffered, Concern.NOBODY),
         (PieceFinished, Concern.A_FEW),
         (PieceFailed, Concern.A_FEW),
