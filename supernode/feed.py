@@ -16,6 +16,7 @@ from supernode.core.events import (
     ClientEvent,
     Concern,
     Event,
+    PeerAccused,
     PreheatRegistered,
     PreheatRemoved,
     TaskEvent,
@@ -31,6 +32,8 @@ TO_FETCH = "to fetch"
 """Topic: there may be a task to fetch. Every task ID is a topic, too."""
 TO_PREHEAT = "to preheat"
 """Topic: there may be a preheat to begin or to end."""
+TO_INSPECT = "to inspect"
+"""Topic: there may be a peer that is accused of something."""
 REMOVED = "removed"
 """Topic: a task is known no longer."""
 
@@ -45,10 +48,11 @@ _TOPICS: dict[type[Event], tuple[str, ...]] = {
     TaskFinished: (TO_PREHEAT,),
     TaskFailed: (TO_PREHEAT,),
     TaskRemoved: (TO_PREHEAT, REMOVED),
+    PeerAccused: (TO_INSPECT,),
     PreheatRegistered: (TO_PREHEAT,),
     PreheatRemoved: (TO_PREHEAT,),
 }
-_SERVICES = frozenset({TO_FETCH, TO_PREHEAT, REMOVED})
+_SERVICES = frozenset({TO_FETCH, TO_PREHEAT, TO_INSPECT, REMOVED})
 _A_FEW = 6
 """How many are woken by news for a few: a finished piece makes one more holder, which has five
 slots unless configured, and gives one slot back."""
