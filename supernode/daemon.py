@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import ip_address
@@ -35,6 +35,7 @@ from supernode.clock import Clock
 from supernode.config.errors import ConfigError
 from supernode.config.settings import Config
 from supernode.config.tls import server_context
+from supernode.core.identity import TaskId
 from supernode.core.model import Limits
 from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
@@ -45,6 +46,7 @@ from supernode.origin.policy import OriginPolicy
 from supernode.services.cdn import Cdn
 from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
+from supernode.services.inspection import Inspector
 from supernode.services.journaling import Journaling
 from supernode.services.preheating import Preheating
 from supernode.services.recalling import recall
@@ -117,8 +119,10 @@ async def run(config: Config) -> None:
         async with _origin(config, policy) as origin, trio.open_nursery() as root:
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
-            restoration = Restoration(dispatch, store, Repair(dispatch, origin), recalled.boots)
-            services = _services(config, dispatch, store, origin, journaling, restoration)
+            services: dict[str, Service] = {
+                "journaling": journaling.run,
+                **_services(config, dispatch, store, origin, policy, recalled.boots),
+            }
             if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:
                     await ports.start(data_port.run)
@@ -168,8 +172,8 @@ def _services(
     dispatch: Dispatcher,
     store: PieceStore,
     origin: OriginClient,
-    journaling: Journaling,
-    restoration: Restoration,
+    policy: OriginPolicy,
+    boots: Mapping[TaskId, str],
 ) -> dict[str, Service]:
     """Return the services by name, in the order in which they start."""
     cdn = Cdn(
@@ -181,12 +185,12 @@ def _services(
     )
     eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
     return {
-        "journaling": journaling.run,
-        "restoration": restoration.run,
+        "restoration": Restoration(dispatch, store, Repair(dispatch, origin), boots).run,
         "eviction": eviction.run,
         "cdn": cdn.run,
         "revalidation": Revalidation(dispatch, origin).run,
         "preheating": Preheating(dispatch).run,
+        "inspection": Inspector(dispatch, policy).run,
         "expiry": Expiry(dispatch).run,
         "watchdog": Watchdog().run,
     }

@@ -16,6 +16,7 @@ from supernode.core.events import (
     ClientEvent,
     Concern,
     Event,
+    PeerAccused,
     PreheatRegistered,
     PreheatRemoved,
     TaskConfirmed,
@@ -35,6 +36,8 @@ TO_REVALIDATE = "to revalidate"
 """Topic: there may be a task whose origin is to be asked whether it has changed."""
 TO_PREHEAT = "to preheat"
 """Topic: there may be a preheat to begin or to end."""
+TO_INSPECT = "to inspect"
+"""Topic: there may be a peer that is accused of something."""
 REMOVED = "removed"
 """Topic: a task is known no longer."""
 
@@ -51,10 +54,11 @@ _TOPICS: dict[type[Event], tuple[str, ...]] = {
     TaskConfirmed: (TO_PREHEAT,),
     TaskFailed: (TO_PREHEAT,),
     TaskRemoved: (TO_PREHEAT, REMOVED),
+    PeerAccused: (TO_INSPECT,),
     PreheatRegistered: (TO_PREHEAT,),
     PreheatRemoved: (TO_PREHEAT,),
 }
-_SERVICES = frozenset({TO_FETCH, TO_REVALIDATE, TO_PREHEAT, REMOVED})
+_SERVICES = frozenset({TO_FETCH, TO_REVALIDATE, TO_PREHEAT, REMOVED, TO_INSPECT})
 _A_FEW = 6
 """How many are woken by news for a few: a finished piece makes one more holder, which has five
 slots unless configured, and gives one slot back."""

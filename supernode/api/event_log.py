@@ -14,7 +14,10 @@ from supernode.core.events import (
     Event,
     PeerExpired,
     PeerLeft,
+    PeerQuarantined,
     PeerRegistered,
+    PeerReleased,
+    PeerWarned,
     PreheatFailed,
     PreheatFinished,
     PreheatRegistered,
@@ -34,12 +37,14 @@ from supernode.core.events import (
 from supernode.feed import Published
 
 _LEVELS: dict[type[Event], int] = {
-    **dict.fromkeys((TaskFailed, PreheatFailed), logging.WARNING),
+    **dict.fromkeys((TaskFailed, PreheatFailed, PeerQuarantined), logging.WARNING),
     **dict.fromkeys(
         (
             PeerRegistered,
             PeerLeft,
             PeerExpired,
+            PeerWarned,
+            PeerReleased,
             TaskRegistered,
             TaskStarted,
             TaskSized,

@@ -5,6 +5,7 @@ knows of a file's pieces is known again, but it gives none of them yet. Built in
 events: replaying what led there would take seconds.
 """
 
+from bisect import insort
 from dataclasses import dataclass, field
 
 from supernode.core.identity import TaskId
@@ -64,6 +65,8 @@ def restore(limits: Limits, known: Known, now: float) -> State:
     for peer in known.peers:
         peer.created, peer.last_seen = min(peer.created, now), now
         state.peers[peer.id] = peer
+        if peer.quarantined:
+            insort(state.quarantined, (peer.quarantined_until, peer.id))
         state.heard_peers[peer.id] = None
     for task in sorted(known.tasks, key=lambda task: task.last_used):
         _restore_task(state, task, now)
@@ -121,7 +124,7 @@ def _restore_swarm(state: State, task: Task) -> None:
             state.heard[task.id, download.client] = download
     if task.reason is not None:
         return
-    task.swarm = Swarm.of(known, [d.have if d.peer else 0 for d in downloads])
+    task.swarm = Swarm.of(known, [d.have if state.counts(d) else 0 for d in downloads])
     task.swarm.lacking = known
     for index, download in enumerate(downloads):
         download.index = index

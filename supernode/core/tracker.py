@@ -18,6 +18,7 @@ from supernode.core.commands import (
     FailFetch,
     FinishFetch,
     HoldTask,
+    JudgePeer,
     LosePieces,
     PauseTask,
     PinTask,
@@ -33,6 +34,7 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
     StartPreheat,
+    TakeAccusation,
     VerifyPieces,
 )
 from supernode.core.events import Event
@@ -41,7 +43,7 @@ from supernode.core.model import Limits, Peer, Preheat, Task
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
-from supernode.core.transitions import expiry, fetches, peers, preheats, pulls, tasks
+from supernode.core.transitions import accusations, expiry, fetches, peers, preheats, pulls, tasks
 from supernode.core.transitions.step import Step, known, known_task
 
 A = TypeVar("A")
@@ -153,6 +155,8 @@ _COMMANDS: dict[type[Command[Any]], Callable[[Step, Any], Any]] = {
     RemoveTask: tasks.remove_task,
     Pull: pulls.pull,
     ReportPiece: pulls.report_piece,
+    TakeAccusation: accusations.take_accusation,
+    JudgePeer: accusations.judge_peer,
     CreatePreheat: preheats.create_preheat,
     StartPreheat: preheats.start_preheat,
     EndPreheat: preheats.end_preheat,

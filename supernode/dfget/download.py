@@ -9,7 +9,6 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from urllib.parse import quote
 
 import msgspec
 import trio
@@ -25,7 +24,7 @@ from supernode.core.pieces import (
 from supernode.core.reasons import Reason
 from supernode.dfget.content import BadPiece, ContentFile
 from supernode.dfget.errors import DigestMismatch, NoSupernode, SwarmStuck, TaskFailed, ungrouped
-from supernode.dfget.http import HttpClient, HttpError
+from supernode.dfget.http import HttpClient, HttpError, target_of
 from supernode.dfget.progress import Progress, Source
 from supernode.dfget.rate import TokenBucket
 from supernode.dfget.sharing import Sharing
@@ -375,7 +374,7 @@ class SwarmDownload:
     async def _fetch(self, number: int, assignment: Assignment, into: memoryview) -> int:
         received = await self._http.fetch(
             (assignment.ip, assignment.port),
-            quote(assignment.path, safe="/%:@!$&'()*+,;=~"),
+            target_of(assignment.path),
             assignment.piece_range,
             into,
             stall=STALL_SECONDS,

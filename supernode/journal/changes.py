@@ -18,9 +18,13 @@ from supernode.core.events import (
     DownloadStarted,
     DownloadWithdrawn,
     Event,
+    EvidenceFound,
     PeerExpired,
     PeerLeft,
+    PeerQuarantined,
     PeerRegistered,
+    PeerReleased,
+    PeerWarned,
     PieceCached,
     PieceFinished,
     PiecesHeld,
@@ -185,7 +189,9 @@ def _found(get: Callable[[K], V], key: K) -> V | None:
         return None
 
 
-def _peer(changes: Changes, event: PeerRegistered, _: Tracker) -> None:
+def _peer(
+    changes: Changes, event: PeerRegistered | EvidenceFound | PeerReleased, _: Tracker
+) -> None:
     changes.peers.add(event.peer)
 
 
@@ -241,6 +247,9 @@ _FACTS: dict[type[Event], _Rule] = {
     PeerRegistered: _peer,
     PeerLeft: _peer_left,
     PeerExpired: _peer_left,
+    PeerWarned: _peer,
+    PeerQuarantined: _peer,
+    PeerReleased: _peer,
     TaskRegistered: _task_registered,
     TaskStarted: _task,
     TaskSized: _task,

@@ -31,12 +31,16 @@ _REASONS: Mapping[str | None, Reason] = {reason.code: reason for reason in Reaso
 
 def peer_row(peer: Peer) -> Row:
     """Return a peer's row."""
-    return (peer.id, peer.ip, peer.port, peer.host_name, peer.version, peer.created)
+    return (
+        *(peer.id, peer.ip, peer.port, peer.host_name, peer.version, peer.created),
+        *(peer.strikes, int(peer.quarantined), peer.quarantined_until, peer.evidence),
+    )
 
 
 def peer_of(row: Row) -> Peer:
     """Return the peer of a row."""
-    identity, ip, port, host_name, version, created = row
+    identity, ip, port, host_name, version, created, *found = row
+    strikes, quarantined, until, evidence = found
     return Peer(
         id=PeerId(identity),
         ip=ip,
@@ -45,6 +49,10 @@ def peer_of(row: Row) -> Peer:
         version=version,
         created=created,
         last_seen=created,
+        strikes=strikes,
+        quarantined=bool(quarantined),
+        quarantined_until=until,
+        evidence=evidence,
     )
 
 

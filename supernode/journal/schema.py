@@ -16,7 +16,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE peers (
             id TEXT PRIMARY KEY, ip TEXT NOT NULL, port INTEGER NOT NULL, host_name TEXT NOT NULL,
-            version TEXT NOT NULL, created REAL NOT NULL
+            version TEXT NOT NULL, created REAL NOT NULL, strikes INTEGER NOT NULL,
+            quarantined INTEGER NOT NULL, quarantined_until REAL NOT NULL, evidence TEXT NOT NULL
         ) STRICT, WITHOUT ROWID""",
         """CREATE TABLE tasks (
             id TEXT PRIMARY KEY, generation INTEGER NOT NULL, spec TEXT NOT NULL,

@@ -130,7 +130,7 @@ def test_credentials_that_are_forgotten_are_not_in_the_file_any_more(path: Path)
 
 def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
     batch = everything()
-    batch.put("peers", ("x",), ("x", None, None, None, None, None))
+    batch.put("peers", ("x",), ("x", *[None] * 9))
     with closing(Journal(path)) as journal:
         with pytest.raises(JournalError, match=r"peers\.ip"):
             journal.write(batch)

@@ -37,6 +37,8 @@ from supernode.core.commands import (
     FailFetch,
     FinishFetch,
     HoldTask,
+    Inspection,
+    JudgePeer,
     PauseTask,
     PieceResult,
     PinTask,
@@ -56,6 +58,7 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
     StartPreheat,
+    TakeAccusation,
     VerifyPieces,
 )
 from supernode.core.errors import BadField, DomainError
@@ -68,7 +71,7 @@ from supernode.core.events import (
     PieceFinished,
 )
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId, task_id
-from supernode.core.model import CdnStatus, DownloadStatus, Limits, Task, TaskSpec
+from supernode.core.model import CdnStatus, DownloadStatus, Finding, Limits, Task, TaskSpec
 from supernode.core.pieces import PieceDigest, content_size, piece_range
 from supernode.core.reasons import Reason
 from supernode.core.restoring import restore
@@ -78,7 +81,7 @@ from supernode.core.tracker import Tracker
 from supernode.journal.changes import Changes
 from supernode.journal.journal import Journal
 
-LIMITS = Limits(seed_slots=2, peer_slots=2, client_leases=4)
+LIMITS = Limits(seed_slots=2, peer_slots=2, client_leases=4, most_accused=2)
 PIECES = 6
 PIECE_SIZE = 4 << 20
 LENGTH = PIECES * content_size(PIECE_SIZE) - 17
@@ -95,6 +98,9 @@ def fingerprint(state: State) -> tuple[object, ...]:
         [dataclasses.asdict(peer) for peer in state.peers.values()],
         list(state.heard_peers),
         list(state.silent_peers),
+        list(state.accused.values()),
+        list(state.quarantined),
+        list(state.struck.items()),
         tasks,
         list(state.waiting),
         list(state.failed),
@@ -115,7 +121,13 @@ def fingerprint(state: State) -> tuple[object, ...]:
 def remembered(state: State) -> tuple[object, ...]:
     """What the next process must know of a state, as values that can be compared."""
     return (
-        {(p.id, p.ip, p.port, p.host_name, p.version, p.created) for p in state.peers.values()},
+        {
+            (
+                *(p.id, p.ip, p.port, p.host_name, p.version, p.created),
+                *(p.strikes, p.quarantined, p.quarantined_until, p.evidence),
+            )
+            for p in state.peers.values()
+        },
         {
             task.id: (
                 *(task.generation, task.spec, task.created, task.paused, task.pinned),
@@ -166,6 +178,7 @@ class Machine(RuleBasedStateMachine):
         self.now = 1_000.0
         self.chance = random.Random(0)
         self.open: set[int] = set()
+        self.inspections: list[Inspection] = []
         self.directory = tempfile.TemporaryDirectory()
         self.journal = Journal(Path(self.directory.name, "journal"))
         self.changes = Changes()
@@ -224,6 +237,7 @@ class Machine(RuleBasedStateMachine):
             other.client
             for other in task.downloads.values()
             if other.peer is not None
+            and not self.replayed.peers[other.peer].quarantined
             and other.client != event.client
             and other.have >> event.piece & 1
             and self.replayed.peers[other.peer].slots_used < LIMITS.peer_slots
@@ -256,7 +270,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(target=clients)
     def begin(self) -> MultipleResults[tuple[TaskId, ClientId] | None]:
-        """Three peers want the same file, four of whose pieces are there."""
+        """Three peers want the same file, four of whose pieces are there; one has a few."""
         clients = []
         for name in ("c1", "c2", "c3"):
             peer = self.register_peer_at(name)
@@ -269,6 +283,7 @@ class Machine(RuleBasedStateMachine):
         for piece in range(4):
             digest = PieceDigest(f"{piece:032x}:9")
             self.do(CachePiece(task=task, generation=fetch, piece=piece, digest=digest))
+        self.pull_and_take(clients[0], 2)
         return multiple(*clients)
 
     def register_peer_at(self, host: str) -> PeerId:
@@ -372,6 +387,34 @@ class Machine(RuleBasedStateMachine):
     def report(self, who: tuple[TaskId, ClientId] | None, data: st.DataObject) -> None:
         if who is not None:
             self.do(ReportPiece(task=who[0], client=who[1], report=data.draw(_report())))
+
+    @rule(who=clients, finding=st.none() | st.sampled_from(Finding))
+    def blame(self, who: tuple[TaskId, ClientId] | None, finding: Finding | None) -> None:
+        """A client that gets nothing from peers, or says so; somebody may look into it at once."""
+        if who is None:
+            return
+        answer = self.do(Pull(task=who[0], client=who[1], count=4))
+        for given in answer.assignments if answer else ():
+            if not isinstance(given.holder, SeedHolder):
+                failed = Report(
+                    field="pieceRange",
+                    piece_range=given.piece_range,
+                    holder=given.holder.peer,
+                    result=PieceResult.FAILED,
+                )
+                self.do(ReportPiece(task=who[0], client=who[1], report=failed))
+        if finding is not None and (inspection := self.do(TakeAccusation())):
+            self.inspections.append(inspection)
+            self.do(JudgePeer(inspection=inspection, finding=finding, seen="seen"))
+
+    @rule(data=st.data(), finding=st.sampled_from(Finding))
+    def judge_late(self, data: st.DataObject, finding: Finding) -> None:
+        """An inspection that may have been judged before, or made moot."""
+        if inspection := self.do(TakeAccusation()):
+            self.inspections.append(inspection)
+        if self.inspections:
+            inspection = data.draw(st.sampled_from(self.inspections))
+            self.do(JudgePeer(inspection=inspection, finding=finding, seen="seen"))
 
     @rule()
     def fetch_next(self) -> None:
