@@ -13,9 +13,11 @@ from typing import TypeAlias
 import trio
 
 from supernode.core.events import (
+    ClaimMade,
     ClientEvent,
     Concern,
     Event,
+    PieceCached,
     PreheatRegistered,
     PreheatRemoved,
     TaskEvent,
@@ -31,6 +33,8 @@ TO_FETCH = "to fetch"
 """Topic: there may be a task to fetch. Every task ID is a topic, too."""
 TO_PREHEAT = "to preheat"
 """Topic: there may be a preheat to begin or to end."""
+TO_CHECK = "to check"
+"""Topic: there may be a claim to check."""
 REMOVED = "removed"
 """Topic: a task is known no longer."""
 
@@ -42,13 +46,15 @@ BATCH = 64
 _TOPICS: dict[type[Event], tuple[str, ...]] = {
     TaskRegistered: (TO_FETCH,),
     TaskResumed: (TO_FETCH,),
-    TaskFinished: (TO_PREHEAT,),
+    TaskFinished: (TO_PREHEAT, TO_CHECK),
     TaskFailed: (TO_PREHEAT,),
     TaskRemoved: (TO_PREHEAT, REMOVED),
+    ClaimMade: (TO_CHECK,),
+    PieceCached: (TO_CHECK,),
     PreheatRegistered: (TO_PREHEAT,),
     PreheatRemoved: (TO_PREHEAT,),
 }
-_SERVICES = frozenset({TO_FETCH, TO_PREHEAT, REMOVED})
+_SERVICES = frozenset({TO_FETCH, TO_PREHEAT, TO_CHECK, REMOVED})
 _A_FEW = 6
 """How many are woken by news for a few: a finished piece makes one more holder, which has five
 slots unless configured, and gives one slot back."""

@@ -6,8 +6,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
-from supernode.core.model import TaskSpec
-from supernode.core.pieces import PieceDigest
+from supernode.core.model import Finding, TaskSpec
+from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 
 A = TypeVar("A")
@@ -116,12 +116,18 @@ class SeePeer(Command[None], frozen=True, kw_only=True):
 
 
 class RegisterTask(Command[TaskId], frozen=True, kw_only=True):
-    """A client wants a file."""
+    """A client wants a file.
+
+    Args:
+        path: where its peer serves what it has of it.
+        pieces: what it has from before, as :func:`supernode.core.pieces.pack_pieces` packs it.
+    """
 
     spec: TaskSpec
     client: ClientId
     peer: PeerId | None
     path: str
+    pieces: bytes = b""
 
 
 class Pull(Command[Pulled], frozen=True, kw_only=True):
@@ -160,6 +166,33 @@ class HoldTask(Command[None], frozen=True, kw_only=True):
     task: TaskId
     peer: PeerId
     path: str = ""
+
+
+# By the check of what peers say they have
+
+
+class SpotCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece to look for at a peer, and what it must be."""
+
+    piece: PieceNumber
+    piece_range: str
+    piece_size: int
+    digest: PieceDigest
+    holder: PeerHolder
+
+
+class DrawSpotCheck(Command[SpotCheck | None], frozen=True, kw_only=True):
+    """Draw the piece by which a claim is to be checked; the answer is None if it cannot be true."""
+
+    claim: int
+
+
+class JudgeClaim(Command[None], frozen=True, kw_only=True):
+    """A piece of a claim was looked for."""
+
+    claim: int
+    piece: PieceNumber
+    finding: Finding
 
 
 # By operators

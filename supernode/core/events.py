@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import msgspec
 
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
-from supernode.core.model import CdnStatus, TaskSpec
+from supernode.core.model import CdnStatus, Finding, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 
@@ -195,6 +195,33 @@ class DownloadWithdrawn(ClientEvent, frozen=True, kw_only=True, tag="download.wi
 
 class DownloadForgotten(ClientEvent, frozen=True, kw_only=True, tag="download.forgotten"):
     """A download that ended a while ago, and offers nothing, is known no longer."""
+
+
+class ClaimMade(ClientEvent, frozen=True, kw_only=True, tag="claim.made"):
+    """A client says that it has pieces from before; if it has a peer, that is to be checked."""
+
+    claim: int
+    pieces: int
+    """Bitset."""
+
+
+class ClaimConfirmed(ClientEvent, frozen=True, kw_only=True, tag="claim.confirmed"):
+    """A piece that a client's peer was said to have is there: it holds all that it claims."""
+
+    claim: int
+    piece: PieceNumber
+    peer: PeerId
+    concerns = Concern.A_FEW
+
+
+class ClaimRejected(ClientEvent, frozen=True, kw_only=True, tag="claim.rejected"):
+    """What a client claims will not be offered to others."""
+
+    claim: int
+    piece: PieceNumber
+    """Which was looked for, or is beyond the file's end."""
+    peer: PeerId
+    finding: Finding
 
 
 class PiecesHeld(ClientEvent, frozen=True, kw_only=True, tag="pieces.held"):

@@ -12,11 +12,13 @@ from supernode.core.commands import (
     CachePiece,
     Command,
     CreatePreheat,
+    DrawSpotCheck,
     EndPreheat,
     Expire,
     FailFetch,
     FinishFetch,
     HoldTask,
+    JudgeClaim,
     PauseTask,
     Pull,
     RegisterPeer,
@@ -35,7 +37,7 @@ from supernode.core.identity import PeerId, PreheatId, TaskId
 from supernode.core.model import Limits, Peer, Preheat, Task
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
-from supernode.core.transitions import expiry, fetches, peers, preheats, pulls, tasks
+from supernode.core.transitions import claims, expiry, fetches, peers, preheats, pulls, tasks
 from supernode.core.transitions.step import Step, known, known_task
 
 A = TypeVar("A")
@@ -96,6 +98,21 @@ class Tracker:
         waiting = (self._state.tasks[task] for task in self._state.waiting)
         return next((task.id for task in waiting if not task.paused and may_begin(task)), None)
 
+    def claims_to_check(self) -> Iterator[int]:
+        """Yield the claims that can be checked now, of each task the oldest first.
+
+        Costs one look at each task that has claims, and one at each claim of which nothing is
+        known yet though other pieces of its task are.
+        """
+        for task_id, of_task in self._state.claims_of.items():
+            task = self._state.tasks[task_id]
+            if task.piece_total is None or not task.swarm.known:
+                continue
+            beyond = -1 << task.piece_total
+            for claim in of_task:
+                if self._state.claims[claim].claimed & (task.swarm.known | beyond):
+                    yield claim
+
     def has_takers(self, task: Task) -> bool:
         """Tell whether a client or a preheat waits for the file."""
         return bool(task.running) or task.id in self._state.preheats_of
@@ -130,6 +147,8 @@ _COMMANDS: dict[type[Command[Any]], Callable[[Step, Any], Any]] = {
     HoldTask: tasks.hold_task,
     PauseTask: tasks.pause_task,
     RemoveTask: tasks.remove_task,
+    DrawSpotCheck: claims.draw_spot_check,
+    JudgeClaim: claims.judge_claim,
     Pull: pulls.pull,
     ReportPiece: pulls.report_piece,
     CreatePreheat: preheats.create_preheat,
