@@ -47,6 +47,7 @@ from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
 from supernode.services.preheating import Preheating
 from supernode.services.restoration import Restoration
+from supernode.services.spot_checks import SpotChecks
 from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
 from supernode.supervision import RestartPolicy, Service, supervise
@@ -109,7 +110,7 @@ async def run(config: Config) -> None:
         async with _origin(config, policy) as origin, trio.open_nursery() as root:
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
-            if await _started(root, _services(config, dispatch, store, origin), signals):
+            if await _started(root, _services(config, dispatch, store, origin, policy), signals):
                 async with trio.open_nursery() as ports:
                     await ports.start(data_port.run)
                     await ports.start(front.run)
@@ -154,7 +155,11 @@ def _make_writable(directory: Path) -> None:
 
 
 def _services(
-    config: Config, dispatch: Dispatcher, store: PieceStore, origin: OriginClient
+    config: Config,
+    dispatch: Dispatcher,
+    store: PieceStore,
+    origin: OriginClient,
+    policy: OriginPolicy,
 ) -> dict[str, Service]:
     """Return the services by name, in the order in which they start."""
     cdn = Cdn(
@@ -170,6 +175,7 @@ def _services(
         "eviction": eviction.run,
         "cdn": cdn.run,
         "preheating": Preheating(dispatch).run,
+        "spot checks": SpotChecks(dispatch, policy).run,
         "expiry": Expiry(dispatch).run,
         "watchdog": Watchdog().run,
     }

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import NamedTuple, TypeVar
+from urllib.parse import quote
 
 import httptools
 import trio
@@ -367,6 +368,11 @@ class HttpClient:
             oldest = self._idle_one(next(iter(self._idle)), 0)
             assert oldest is not None
             oldest.close()
+
+
+def target_of(path: str) -> str:
+    """Return a path as a request names it; what would begin a query is a part of it."""
+    return quote(path, safe="/%:@!$&'()*+,;=~")
 
 
 def _begin_body(answer: Answer, into: memoryview) -> tuple[int, int]:
