@@ -8,6 +8,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from supernode.core.events import (
+    ClaimConfirmed,
+    ClaimMade,
+    ClaimRejected,
     ClientEvent,
     Concern,
     DownloadFailed,
@@ -192,6 +195,9 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (DownloadFailed, Concern.ITS_CLIENT),
         (DownloadWithdrawn, Concern.NOBODY),
         (DownloadForgotten, Concern.NOBODY),
+        (ClaimMade, Concern.NOBODY),
+        (ClaimConfirmed, Concern.A_FEW),
+        (ClaimRejected, Concern.NOBODY),
         (PiecesHeld, Concern.A_FEW),
         (PieceAssigned, Concern.NOBODY),
         (PiecesOffered, Concern.NOBODY),
