@@ -45,6 +45,7 @@ from supernode.origin.policy import OriginPolicy
 from supernode.services.cdn import Cdn
 from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
+from supernode.services.inspection import Inspector
 from supernode.services.preheating import Preheating
 from supernode.services.restoration import Restoration
 from supernode.services.spot_checks import SpotChecks
@@ -175,6 +176,7 @@ def _services(
         "eviction": eviction.run,
         "cdn": cdn.run,
         "preheating": Preheating(dispatch).run,
+        "inspection": Inspector(dispatch, policy).run,
         "spot checks": SpotChecks(dispatch, policy).run,
         "expiry": Expiry(dispatch).run,
         "watchdog": Watchdog().run,

@@ -17,6 +17,7 @@ from supernode.core.events import (
     ClientEvent,
     Concern,
     Event,
+    PeerAccused,
     PieceCached,
     PreheatRegistered,
     PreheatRemoved,
@@ -33,6 +34,8 @@ TO_FETCH = "to fetch"
 """Topic: there may be a task to fetch. Every task ID is a topic, too."""
 TO_PREHEAT = "to preheat"
 """Topic: there may be a preheat to begin or to end."""
+TO_INSPECT = "to inspect"
+"""Topic: there may be a peer that is accused of something."""
 TO_CHECK = "to check"
 """Topic: there may be a claim to check."""
 REMOVED = "removed"
@@ -51,10 +54,11 @@ _TOPICS: dict[type[Event], tuple[str, ...]] = {
     TaskRemoved: (TO_PREHEAT, REMOVED),
     ClaimMade: (TO_CHECK,),
     PieceCached: (TO_CHECK,),
+    PeerAccused: (TO_INSPECT,),
     PreheatRegistered: (TO_PREHEAT,),
     PreheatRemoved: (TO_PREHEAT,),
 }
-_SERVICES = frozenset({TO_FETCH, TO_PREHEAT, TO_CHECK, REMOVED})
+_SERVICES = frozenset({TO_FETCH, TO_PREHEAT, TO_INSPECT, TO_CHECK, REMOVED})
 _A_FEW = 6
 """How many are woken by news for a few: a finished piece makes one more holder, which has five
 slots unless configured, and gives one slot back."""

@@ -85,6 +85,8 @@ _SHOWN: dict[str, tuple[_Shown, ...]] = {
     "overdue_at": (_moment_in("overdue_at", "overdueAt"),),
     "deadline": (_moment_in("deadline", "deadline"),),
     "avoid_until": (_moment_in("avoid_until", "avoidUntil"),),
+    "distrusted_until": (_moment_in("distrusted_until", "distrustedUntil"),),
+    "until": (_moment_in("until", "until"),),
     "retry_at": (
         _Shown(
             "retryAt",

@@ -16,7 +16,10 @@ from supernode.core.events import (
     Event,
     PeerExpired,
     PeerLeft,
+    PeerQuarantined,
     PeerRegistered,
+    PeerReleased,
+    PeerWarned,
     PreheatFailed,
     PreheatFinished,
     PreheatRegistered,
@@ -34,7 +37,7 @@ from supernode.core.events import (
 from supernode.feed import Published
 
 _LEVELS: dict[type[Event], int] = {
-    **dict.fromkeys((TaskFailed, PreheatFailed), logging.WARNING),
+    **dict.fromkeys((TaskFailed, PreheatFailed, PeerQuarantined), logging.WARNING),
     **dict.fromkeys(
         (
             PeerRegistered,
@@ -42,6 +45,8 @@ _LEVELS: dict[type[Event], int] = {
             PeerExpired,
             ClaimConfirmed,
             ClaimRejected,
+            PeerWarned,
+            PeerReleased,
             TaskRegistered,
             TaskStarted,
             TaskSized,

@@ -157,6 +157,12 @@ class PeerInfo(Model):
     port: Port
     created: Annotated[Moment, _about("When it did so first.")]
     version: str = ""
+    quarantined_until: Annotated[
+        Moment | None, _extension("Until then nobody is sent to it, for what `evidence` says.")
+    ] = field(default=None, name="quarantinedUntil")
+    evidence: Annotated[
+        str | None, _extension("What it was found to offer wrongly, the last time.")
+    ] = None
 
 
 # tasks

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
-from supernode.core.model import Finding, TaskSpec
+from supernode.core.model import Accusation, Finding, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 
@@ -89,6 +89,24 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     assignments: tuple[Assignment, ...] = ()
     ended: bool = False
     paused: bool = False
+
+
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece to be asked of a peer that is accused of not giving it.
+
+    Args:
+        generation: of the task.
+        since: when the download that offers the piece began; it may begin anew meanwhile.
+        digest: what the piece must have.
+    """
+
+    accusation: Accusation
+    generation: int
+    since: float
+    holder: PeerHolder
+    piece_range: str
+    piece_size: int
+    digest: PieceDigest
 
 
 # By peers and their clients
@@ -245,6 +263,27 @@ class EndPreheat(Command[None], frozen=True, kw_only=True):
     preheat: PreheatId
     reason: Reason | None = None
     detail: str = ""
+
+
+# By the inspector, which looks into what peers are accused of
+
+
+class TakeAccusation(Command[Inspection | None], frozen=True, kw_only=True):
+    """Look into the next accusation; None: there is none. It counts as settled from now on."""
+
+
+class JudgePeer(Command[None], frozen=True, kw_only=True):
+    """A peer was asked for the piece.
+
+    Args:
+        inspection: what was asked for.
+        finding: what came of it.
+        seen: the same in detail: a digest, a status, what went wrong.
+    """
+
+    inspection: Inspection
+    finding: Finding
+    seen: str
 
 
 # By the fetch from the origin. ``generation`` tells it from others of the same ID: what a fetch

@@ -17,6 +17,7 @@ def check(state: State) -> None:
     """
     _check_leases(state)
     _check_peers(state)
+    _check_accusations(state)
     _check_downloads(state)
     _check_preheats(state)
     _check_claims(state)
@@ -54,6 +55,18 @@ def _check_peers(state: State) -> None:
         moments = [peer.last_seen for peer in peers]
         _must(moments == sorted(moments), "peers in the order of their calls")
     _must(len(state.heard_peers) + len(state.silent_peers) == len(state.peers), "all peers")
+    quarantined = [(p.quarantined_until, p.id) for p in state.peers.values() if p.quarantined]
+    _must(state.quarantined == sorted(quarantined), "peers in the order of their release")
+    _must(not state.struck.keys() & state.peers.keys(), "strikes of those who are away")
+
+
+def _check_accusations(state: State) -> None:
+    _must(len(state.accused) <= state.limits.most_accused, "number of accusations")
+    for peer, accusation in state.accused.items():
+        _must(accusation.peer == peer, "one accusation a peer")
+        _must(not state.peers[peer].quarantined, "accusations of those offered to nobody")
+        offer = state.tasks[accusation.task].downloads[accusation.holder]
+        _must(offer.peer == peer, "accusations about what is offered")
 
 
 def _check_downloads(state: State) -> None:
@@ -114,6 +127,8 @@ def _check_task(state: State, task: Task) -> None:
             free |= 1 << download.index
         if peer.silent:
             silent |= 1 << download.index
+        if peer.quarantined:
+            continue
         for piece in map(PieceNumber, bits(download.have)):
             holders[piece] |= 1 << download.index
             copies[piece] += 1

@@ -99,6 +99,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long an origin is not asked again for a file that it did not deliver …"""
     failed_origin_longest_pause: float = 60.0
     """… up to so long: the pause doubles while it keeps failing."""
+    most_accused: int = 1_000
+    """Peers that are accused and not looked into yet."""
+    distrust: float = 60.0
+    """How long a client is not listened to after it accused a peer that was right; twice as long
+    each further time."""
+    quarantine: float = 60.0
+    """How long a peer is offered to nobody after its second strike; twice as long each further
+    one …"""
+    most_strikes: int = 8
+    """… up to this one."""
+    strike_ttl: float = 600.0
+    """In so long without another strike, or another false accusation, one is forgiven."""
     preheat_keep: float = 86_400.0
     """How long an ended preheat is remembered."""
 
@@ -186,7 +198,30 @@ class Peer:
     """Whether it has a free slot; every swarm it is in has a note of that."""
     failures: int = 0
     """Pieces it failed to deliver since the last one it delivered."""
+    strikes: int = 0
+    """How often it was found not to have what it offers, less what was forgiven."""
+    quarantined_until: float = 0.0
+    """When its last quarantine ends or ended; without one, when it had its last strike."""
+    quarantined: bool = False
+    """Offered to nobody: what it holds is in no swarm."""
+    evidence: str = ""
+    """What was found when it had its last strike."""
     downloads: set[tuple[TaskId, ClientId]] = field(default_factory=set)
+
+
+class Accusation(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's word that it could not get a piece from a peer: no more than that.
+
+    Args:
+        holder: the peer's download by which it offers the piece.
+        client: whose word it is.
+    """
+
+    peer: PeerId
+    task: TaskId
+    piece: PieceNumber
+    holder: ClientId
+    client: ClientId
 
 
 @dataclass(slots=True)
@@ -249,6 +284,10 @@ class Download:
     leases: dict[PieceNumber, Lease] = field(default_factory=dict)
     avoided: dict[PeerId | None, float] = field(default_factory=dict)
     """Peer (None: the seed) → until when."""
+    false_accusations: int = 0
+    """How often it accused a peer that was right, less what was forgiven."""
+    distrusted_until: float = 0.0
+    """Until then what it says against peers counts for nothing but its own choice of them."""
     last_pull: LastPull | None = None
 
     @property

@@ -5,12 +5,14 @@ consults a clock or can refuse.
 """
 
 import heapq
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from supernode.core.errors import InvariantError
 from supernode.core.events import (
+    AccusationTaken,
     ClaimConfirmed,
     ClaimMade,
     ClaimRejected,
@@ -21,14 +23,20 @@ from supernode.core.events import (
     DownloadStarted,
     DownloadWithdrawn,
     Event,
+    EvidenceFound,
     LeaseExpired,
     LeaseOverdue,
     LeaseReleased,
+    PeerAccused,
+    PeerCleared,
     PeerExpired,
     PeerFellSilent,
     PeerLeft,
+    PeerQuarantined,
     PeerRegistered,
+    PeerReleased,
     PeerSeen,
+    PeerWarned,
     PieceAssigned,
     PieceCached,
     PieceFailed,
@@ -51,6 +59,7 @@ from supernode.core.events import (
 )
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.model import (
+    Accusation,
     CdnStatus,
     Download,
     DownloadStatus,
@@ -68,6 +77,16 @@ from supernode.core.swarm import Swarm, bits, bitset_bytes
 
 MOST_GONE = 4096
 """Of how many tasks that are known no longer it is remembered why."""
+MOST_STRUCK = 4096
+"""Of how many peers that have left it is remembered what was found against them."""
+
+
+class Strikes(NamedTuple):
+    """What was found against a peer, kept while it is away."""
+
+    number: int
+    quarantined_until: float
+    evidence: str
 
 
 class State:
@@ -87,6 +106,13 @@ class State:
         """Those that are not silent; those not heard of for longest come first."""
         self.silent_peers: OrderedDict[PeerId, None] = OrderedDict()
         """The others, in the same order."""
+        self.accused: OrderedDict[PeerId, Accusation] = OrderedDict()
+        """What is to be looked into, first those that have strikes; of each peer one at a time."""
+        self.quarantined: list[tuple[float, PeerId]] = []
+        """Until when who is, the first to be released first."""
+        self.struck: OrderedDict[PeerId, Strikes] = OrderedDict()
+        """Of peers that have left, lest leaving wash them clean; those that left first come
+        first."""
         self.tasks: OrderedDict[TaskId, Task] = OrderedDict()
         """Those that were not used for longest come first."""
         self.gone: OrderedDict[TaskId, Reason] = OrderedDict()
@@ -130,7 +156,7 @@ class State:
             known.version = event.version
             self._heard_of_peer(known, event.at)
             return
-        self.peers[event.peer] = Peer(
+        self.peers[event.peer] = peer = Peer(
             id=event.peer,
             ip=event.ip,
             port=event.port,
@@ -140,6 +166,10 @@ class State:
             last_seen=event.at,
         )
         self.heard_peers[event.peer] = None
+        if strikes := self.struck.pop(event.peer, None):
+            peer.strikes, peer.quarantined_until, peer.evidence = strikes
+            if peer.quarantined_until > event.at:
+                self._set_quarantined(peer, quarantined=True)
 
     def _peer_seen(self, event: PeerSeen) -> None:
         self._heard_of_peer(self.peers[event.peer], event.at)
@@ -169,9 +199,96 @@ class State:
         for task_id, client in sorted(peer.downloads):
             task = self.tasks[task_id]
             self._stop_offering(task, task.downloads[client], event.at)
+        if peer.quarantined:
+            self._set_quarantined(peer, quarantined=False)
+        if peer.strikes:
+            strikes = Strikes(peer.strikes, peer.quarantined_until, peer.evidence)
+            self.struck[peer.id] = strikes
+            if len(self.struck) > MOST_STRUCK:
+                self.struck.popitem(last=False)
         del self.peers[event.peer]
         self.heard_peers.pop(event.peer, None)
         self.silent_peers.pop(event.peer, None)
+
+    # accusations and what is found
+
+    def _peer_accused(self, event: PeerAccused) -> None:
+        self.accused[event.peer] = Accusation(
+            peer=event.peer,
+            task=event.task,
+            piece=event.piece,
+            holder=event.holder,
+            client=event.client,
+        )
+        if self.peers[event.peer].strikes:
+            self.accused.move_to_end(event.peer, last=False)
+
+    def _accusation_taken(self, event: AccusationTaken) -> None:
+        del self.accused[event.peer]
+
+    def _peer_cleared(self, event: PeerCleared) -> None:
+        self.peers[event.peer].failures = 0
+        if accuser := self.tasks[event.task].downloads.get(event.client):
+            accuser.false_accusations = event.false_accusations
+            accuser.distrusted_until = event.distrusted_until
+        for accusation in list(self.accused.values()):
+            if (accusation.task, accusation.client) == (event.task, event.client):
+                del self.accused[accusation.peer]
+
+    def _peer_warned(self, event: PeerWarned) -> None:
+        self._strike(event, event.at)
+
+    def _peer_quarantined(self, event: PeerQuarantined) -> None:
+        peer = self._strike(event, event.until)
+        self.accused.pop(peer.id, None)
+        self._set_quarantined(peer, quarantined=True)
+
+    def _strike(self, event: EvidenceFound, until: float) -> Peer:
+        peer = self.peers[event.peer]
+        peer.strikes = event.strikes
+        peer.quarantined_until = until
+        peer.evidence = event.text
+        if accuser := self.tasks[event.task].downloads.get(event.client):
+            accuser.false_accusations = 0
+        return peer
+
+    def _peer_released(self, event: PeerReleased) -> None:
+        self._set_quarantined(self.peers[event.peer], quarantined=False)
+
+    def _set_quarantined(self, peer: Peer, *, quarantined: bool) -> None:
+        """Take what a peer holds, and soon will, out of its swarms, or put it in again."""
+        for task_id, client in peer.downloads:
+            task = self.tasks[task_id]
+            if quarantined:
+                self._discount(task, task.downloads[client])
+            else:
+                self._count(task, task.downloads[client])
+        peer.quarantined = quarantined
+        entry = (peer.quarantined_until, peer.id)
+        if quarantined:
+            insort(self.quarantined, entry)
+        else:
+            del self.quarantined[bisect_left(self.quarantined, entry)]
+
+    def _counts(self, download: Download) -> bool:
+        """Tell whether what a client holds is held by its swarm."""
+        return download.peer is not None and not self.peers[download.peer].quarantined
+
+    def _count(self, task: Task, download: Download) -> None:
+        """Let the swarm hold what a client holds, and expect what it is fetching."""
+        for piece in bits(download.have):
+            task.swarm.add_copies(piece, +1)
+            task.swarm.hold(download.index, piece)
+        for piece, lease in download.leases.items():
+            if not lease.overdue:
+                task.swarm.add_copies(piece, +1)
+
+    def _discount(self, task: Task, download: Download) -> None:
+        """Let the swarm hold and expect it no longer."""
+        task.swarm.withdraw(download.index, download.have)
+        for piece, lease in download.leases.items():
+            if not lease.overdue:
+                task.swarm.add_copies(piece, -1)
 
     # tasks
 
@@ -236,7 +353,7 @@ class State:
         self.failed[event.task] = None
         for download in task.downloads.values():
             if download.peer is not None:
-                self.peers[download.peer].downloads.discard((task.id, download.client))
+                self._part(self.peers[download.peer], download)
                 download.peer = None
             if download.status is DownloadStatus.RUNNING:
                 self._end_download(task, download, DownloadStatus.FAILED)
@@ -268,7 +385,7 @@ class State:
             self._settle_claim(download)
             self._set_claimed(download, 0)
             if download.peer is not None:
-                self.peers[download.peer].downloads.discard((task.id, download.client))
+                self._part(self.peers[download.peer], download)
         self.downloads -= len(task.downloads)
         self.gone[task.id] = event.reason
         while len(self.gone) > MOST_GONE:
@@ -296,6 +413,9 @@ class State:
             created=event.at,
             last_seen=event.at,
         )
+        if before:
+            download.false_accusations = before.false_accusations
+            download.distrusted_until = before.distrusted_until
         task.downloads[event.client] = download
         task.by_index[index] = download
         task.running += 1
@@ -365,16 +485,21 @@ class State:
     def _stop_offering(self, task: Task, download: Download, at: float) -> None:
         if download.peer is None:
             return
-        self.peers[download.peer].downloads.discard((task.id, download.client))
+        if self._counts(download):
+            self._discount(task, download)
+        self._part(self.peers[download.peer], download)
         download.peer = None
         self._settle_claim(download)
         task.swarm.set_free(download.index, free=False)
         task.swarm.set_silent(download.index, silent=False)
-        task.swarm.withdraw(download.index, download.have)
-        for piece, lease in download.leases.items():
-            if not lease.overdue:
-                task.swarm.add_copies(piece, -1)
         self._keep_in_mind(download, at)
+
+    def _part(self, peer: Peer, download: Download) -> None:
+        """Let a download be none of the peer's; what it was accused of offering, it does not."""
+        peer.downloads.discard((download.task, download.client))
+        accusation = self.accused.get(peer.id)
+        if accusation and (accusation.task, accusation.holder) == (download.task, download.client):
+            del self.accused[peer.id]
 
     def _remove(self, task: Task, download: Download) -> None:
         del task.downloads[download.client]
@@ -400,7 +525,7 @@ class State:
         gained = pieces & ~download.have
         download.have |= gained
         self._set_claimed(download, download.claimed & ~gained)
-        if download.peer is not None:
+        if self._counts(download):
             for piece in bits(gained):
                 task.swarm.add_copies(piece, +1)
                 task.swarm.hold(download.index, piece)
@@ -461,7 +586,7 @@ class State:
         heapq.heappush(self.deadlines, (lease.overdue_at, lease.id))
         download.leases[event.piece] = lease
         download.leased |= 1 << event.piece
-        if download.peer is not None:
+        if self._counts(download):
             task.swarm.add_copies(event.piece, +1)
         holder = self._holder_of(lease)
         holder.serving.add(lease.id)
@@ -490,20 +615,22 @@ class State:
             self._end(lease)
         self._heard_of(task, download, event.at)
         download.have |= 1 << event.piece
-        if download.peer is not None:
+        if self._counts(download):
             task.swarm.add_copies(event.piece, +1)
             task.swarm.hold(download.index, event.piece)
 
     def _piece_failed(self, event: PieceFailed) -> None:
         task = self.tasks[event.task]
         lease = self.leases[event.lease]
-        self._heard_of(task, task.downloads[event.client], event.at)
-        avoided = task.downloads[event.client].avoided
+        download = task.downloads[event.client]
+        self._heard_of(task, download, event.at)
+        avoided = download.avoided
         for peer in [peer for peer, until in avoided.items() if until <= event.at]:
             del avoided[peer]
         holder = self._holder_of(lease)
         if isinstance(holder, Peer):
-            holder.failures += 1
+            if download.distrusted_until <= event.at:
+                holder.failures += 1
             avoided[holder.id] = event.avoid_until
         else:
             avoided[None] = event.avoid_until
@@ -535,7 +662,7 @@ class State:
     def _stop_counting_on(self, lease: Lease) -> None:
         """Give the holder its slot back, and do not count the copy that the lease promised."""
         task = self.tasks[lease.task]
-        if task.downloads[lease.client].peer is not None:
+        if self._counts(task.downloads[lease.client]):
             task.swarm.add_copies(lease.piece, -1)
         holder = self._holder_of(lease)
         holder.slots_used -= 1
@@ -614,6 +741,12 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     PeerFellSilent: State._peer_fell_silent,
     PeerLeft: State._peer_left,
     PeerExpired: State._peer_left,
+    PeerAccused: State._peer_accused,
+    AccusationTaken: State._accusation_taken,
+    PeerCleared: State._peer_cleared,
+    PeerWarned: State._peer_warned,
+    PeerQuarantined: State._peer_quarantined,
+    PeerReleased: State._peer_released,
     TaskRegistered: State._task_registered,
     TaskStarted: State._task_started,
     TaskSized: State._task_sized,

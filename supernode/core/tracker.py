@@ -19,6 +19,7 @@ from supernode.core.commands import (
     FinishFetch,
     HoldTask,
     JudgeClaim,
+    JudgePeer,
     PauseTask,
     Pull,
     RegisterPeer,
@@ -31,13 +32,23 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
     StartPreheat,
+    TakeAccusation,
 )
 from supernode.core.events import Event
 from supernode.core.identity import PeerId, PreheatId, TaskId
 from supernode.core.model import Limits, Peer, Preheat, Task
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
-from supernode.core.transitions import claims, expiry, fetches, peers, preheats, pulls, tasks
+from supernode.core.transitions import (
+    accusations,
+    claims,
+    expiry,
+    fetches,
+    peers,
+    preheats,
+    pulls,
+    tasks,
+)
 from supernode.core.transitions.step import Step, known, known_task
 
 A = TypeVar("A")
@@ -151,6 +162,8 @@ _COMMANDS: dict[type[Command[Any]], Callable[[Step, Any], Any]] = {
     JudgeClaim: claims.judge_claim,
     Pull: pulls.pull,
     ReportPiece: pulls.report_piece,
+    TakeAccusation: accusations.take_accusation,
+    JudgePeer: accusations.judge_peer,
     CreatePreheat: preheats.create_preheat,
     StartPreheat: preheats.start_preheat,
     EndPreheat: preheats.end_preheat,

@@ -20,11 +20,16 @@ from supernode.core.events import (
     DownloadStarted,
     DownloadWithdrawn,
     Event,
+    EvidenceFound,
     LeaseEvent,
     LeaseExpired,
     LeaseOverdue,
     LeaseReleased,
+    PeerAccused,
+    PeerCleared,
     PeerLeft,
+    PeerQuarantined,
+    PeerWarned,
     PieceAssigned,
     PieceCached,
     PieceFailed,
@@ -198,6 +203,10 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (ClaimMade, Concern.NOBODY),
         (ClaimConfirmed, Concern.A_FEW),
         (ClaimRejected, Concern.NOBODY),
+        (PeerAccused, Concern.NOBODY),
+        (PeerCleared, Concern.NOBODY),
+        (PeerWarned, Concern.A_FEW),  # others can give what it only said it had
+        (PeerQuarantined, Concern.A_FEW),
         (PiecesHeld, Concern.A_FEW),
         (PieceAssigned, Concern.NOBODY),
         (PiecesOffered, Concern.NOBODY),
@@ -214,7 +223,7 @@ def test_whom_an_event_concerns(kind: type[TaskEvent], concerns: Concern) -> Non
 
 def test_every_event_of_a_task_is_in_that_table() -> None:
     (mark,) = test_whom_an_event_concerns.pytestmark  # type: ignore[attr-defined]
-    bases = (TaskEvent, ClientEvent, LeaseEvent)
+    bases = (TaskEvent, ClientEvent, LeaseEvent, EvidenceFound)
     kinds = {kind for base in bases for kind in base.__subclasses__()} - set(bases)
     assert {kind for kind, _ in mark.args[1]} == kinds
 

@@ -36,6 +36,7 @@ from supernode.core.pieces import (
 )
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Scheduler
+from supernode.core.transitions.accusations import accuse
 from supernode.core.transitions.step import FAILED, Step, about_lease, leases_of, source_of
 
 _HAS_IT = (PieceResult.SUCCESS, PieceResult.SEMISUC)
@@ -133,6 +134,7 @@ def _blame(step: Step, lease: Lease) -> None:
     step.emit(
         PieceFailed(at=step.now, avoid_until=step.now + pause, **about_lease(step.state, lease))
     )
+    accuse(step, lease)
 
 
 def _names(report: Report, lease: Lease, task: Task) -> bool:

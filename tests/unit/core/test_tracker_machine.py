@@ -34,7 +34,9 @@ from supernode.core.commands import (
     FailFetch,
     FinishFetch,
     HoldTask,
+    Inspection,
     JudgeClaim,
+    JudgePeer,
     PauseTask,
     PieceResult,
     Pull,
@@ -52,6 +54,7 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
     StartPreheat,
+    TakeAccusation,
 )
 from supernode.core.errors import BadField, DomainError
 from supernode.core.events import (
@@ -70,7 +73,7 @@ from supernode.core.state import State
 from supernode.core.swarm import Swarm
 from supernode.core.tracker import Tracker
 
-LIMITS = Limits(seed_slots=2, peer_slots=2, client_leases=4)
+LIMITS = Limits(seed_slots=2, peer_slots=2, client_leases=4, most_accused=2)
 PIECES = 6
 PIECE_SIZE = 4 << 20
 LENGTH = PIECES * content_size(PIECE_SIZE) - 17
@@ -87,6 +90,9 @@ def fingerprint(state: State) -> tuple[object, ...]:
         [dataclasses.asdict(peer) for peer in state.peers.values()],
         list(state.heard_peers),
         list(state.silent_peers),
+        list(state.accused.values()),
+        list(state.quarantined),
+        list(state.struck.items()),
         tasks,
         list(state.waiting),
         list(state.failed),
@@ -121,6 +127,7 @@ class Machine(RuleBasedStateMachine):
         self.now = 1_000.0
         self.chance = random.Random(0)
         self.open: set[int] = set()
+        self.inspections: list[Inspection] = []
 
     def do(self, command: Command[Any]) -> Any:  # noqa: ANN401
         """Execute; fold the events into the second state; follow every lease."""
@@ -148,6 +155,7 @@ class Machine(RuleBasedStateMachine):
             other.client
             for other in task.downloads.values()
             if other.peer is not None
+            and not self.replayed.peers[other.peer].quarantined
             and other.client != event.client
             and other.have >> event.piece & 1
             and self.replayed.peers[other.peer].slots_used < LIMITS.peer_slots
@@ -179,7 +187,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(target=clients)
     def begin(self) -> MultipleResults[tuple[TaskId, ClientId] | None]:
-        """Three peers want the same file, four of whose pieces are there."""
+        """Three peers want the same file, four of whose pieces are there; one has a few."""
         clients = []
         for name in ("c1", "c2", "c3"):
             peer = self.register_peer_at(name)
@@ -192,6 +200,7 @@ class Machine(RuleBasedStateMachine):
         for piece in range(4):
             digest = PieceDigest(f"{piece:032x}:9")
             self.do(CachePiece(task=task, generation=fetch, piece=piece, digest=digest))
+        self.pull_and_take(clients[0], 2)
         return multiple(*clients)
 
     def register_peer_at(self, host: str) -> PeerId:
@@ -319,6 +328,34 @@ class Machine(RuleBasedStateMachine):
     def report(self, who: tuple[TaskId, ClientId] | None, data: st.DataObject) -> None:
         if who is not None:
             self.do(ReportPiece(task=who[0], client=who[1], report=data.draw(_report())))
+
+    @rule(who=clients, finding=st.none() | st.sampled_from(Finding))
+    def blame(self, who: tuple[TaskId, ClientId] | None, finding: Finding | None) -> None:
+        """A client that gets nothing from peers, or says so; somebody may look into it at once."""
+        if who is None:
+            return
+        answer = self.do(Pull(task=who[0], client=who[1], count=4))
+        for given in answer.assignments if answer else ():
+            if not isinstance(given.holder, SeedHolder):
+                failed = Report(
+                    field="pieceRange",
+                    piece_range=given.piece_range,
+                    holder=given.holder.peer,
+                    result=PieceResult.FAILED,
+                )
+                self.do(ReportPiece(task=who[0], client=who[1], report=failed))
+        if finding is not None and (inspection := self.do(TakeAccusation())):
+            self.inspections.append(inspection)
+            self.do(JudgePeer(inspection=inspection, finding=finding, seen="seen"))
+
+    @rule(data=st.data(), finding=st.sampled_from(Finding))
+    def judge_late(self, data: st.DataObject, finding: Finding) -> None:
+        """An inspection that may have been judged before, or made moot."""
+        if inspection := self.do(TakeAccusation()):
+            self.inspections.append(inspection)
+        if self.inspections:
+            inspection = data.draw(st.sampled_from(self.inspections))
+            self.do(JudgePeer(inspection=inspection, finding=finding, seen="seen"))
 
     @rule()
     def fetch_next(self) -> None:
