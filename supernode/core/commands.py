@@ -206,11 +206,17 @@ class DrawSpotCheck(Command[SpotCheck | None], frozen=True, kw_only=True):
 
 
 class JudgeClaim(Command[None], frozen=True, kw_only=True):
-    """A piece of a claim was looked for."""
+    """A piece of a claim was looked for.
+
+    Args:
+        finding: what came of it.
+        seen: the same in detail: a digest, a status, what went wrong.
+    """
 
     claim: int
     piece: PieceNumber
     finding: Finding
+    seen: str
 
 
 # By operators

@@ -222,6 +222,8 @@ class ClaimRejected(ClientEvent, frozen=True, kw_only=True, tag="claim.rejected"
     """Which was looked for, or is beyond the file's end."""
     peer: PeerId
     finding: Finding
+    seen: str
+    """A digest, a status, what went wrong."""
 
 
 class PeerAccused(ClientEvent, frozen=True, kw_only=True, tag="peer.accused"):

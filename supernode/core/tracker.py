@@ -109,8 +109,8 @@ class Tracker:
         waiting = (self._state.tasks[task] for task in self._state.waiting)
         return next((task.id for task in waiting if not task.paused and may_begin(task)), None)
 
-    def claims_to_check(self) -> Iterator[int]:
-        """Yield the claims that can be checked now, of each task the oldest first.
+    def claims_to_check(self) -> Iterator[tuple[int, Peer]]:
+        """Yield the claims that can be checked now, and about whom; of each task the oldest first.
 
         Costs one look at each task that has claims, and one at each claim of which nothing is
         known yet though other pieces of its task are.
@@ -121,8 +121,9 @@ class Tracker:
                 continue
             beyond = -1 << task.piece_total
             for claim in of_task:
-                if self._state.claims[claim].claimed & (task.swarm.known | beyond):
-                    yield claim
+                download = self._state.claims[claim]
+                if download.peer and download.claimed & (task.swarm.known | beyond):
+                    yield claim, self._state.peers[download.peer]
 
     def has_takers(self, task: Task) -> bool:
         """Tell whether a client or a preheat waits for the file."""

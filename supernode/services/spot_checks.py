@@ -1,12 +1,12 @@
 """Spot checks: whether peers have what their clients say that they have from before.
 
 A supernode that has lost its memory is told by its clients what they hold. Each one's word is
-checked once: one piece, drawn by the core, is fetched from the client's peer, as any other peer
-would, and compared with the record.
+checked once: one piece, drawn by the core, is asked of the client's peer and compared with the
+record. What is not there is offered to nobody; nothing else follows, for who names a peer need not
+be that peer, and the file may have changed since.
 """
 
-from contextlib import closing
-from ipaddress import ip_address
+from contextlib import suppress
 
 import structlog
 import trio
@@ -14,22 +14,16 @@ import trio
 from supernode.core.commands import DrawSpotCheck, JudgeClaim, SpotCheck
 from supernode.core.errors import NotFound, TaskConflict
 from supernode.core.model import Finding
-from supernode.core.pieces import digest_of
-from supernode.dfget.http import HttpClient, HttpError, StatusError, target_of
-from supernode.dfget.rate import TokenBucket
 from supernode.dispatch import Dispatcher
 from supernode.feed import TO_CHECK
 from supernode.origin.policy import OriginPolicy
-from supernode.version import VERSION
+from supernode.services.asking import Pace, ask_for_piece, objection
 
-MOST_AT_ONCE = 4
-"""Each takes a piece of memory, and what it receives is lost to serving."""
+AT_ONCE = 4
+"""Each takes up to a piece of memory, and what it receives is lost to serving."""
+SAME_ADDRESS_SECONDS = 3.0
+"""A peer may have several files, and is offered with all of them soon after a restart."""
 LOOK_AGAIN_SECONDS = 60.0
-STALL_SECONDS = 10.0
-LONGEST_SECONDS = 60.0
-"""For a whole piece; its peer may be busy with others."""
-_HAS_IT_NOT = frozenset({404, 410, 416})
-_NO_LIMIT = TokenBucket(0)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -39,73 +33,59 @@ class SpotChecks:
 
     Args:
         dispatch: the door to the tracker.
-        policy: who may be contacted: where a peer is says whoever registers it.
+        policy: who may be contacted.
     """
 
     def __init__(self, dispatch: Dispatcher, policy: OriginPolicy) -> None:
         self._dispatch = dispatch
         self._policy = policy
+        self._pace = Pace(SAME_ADDRESS_SECONDS)
         self._begun: set[int] = set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Check claims until cancelled; those under way then are as if they had not begun."""
         self._begun.clear()
-        slots = trio.Semaphore(MOST_AT_ONCE)
-        with closing(HttpClient(user_agent=f"supernode/{VERSION}")) as http:
-            async with trio.open_nursery() as checks:
-                task_status.started()
-                while True:
-                    await slots.acquire()
-                    claim = await self._next_claim()
-                    self._begun.add(claim)
-                    checks.start_soon(self._check, claim, http, slots)
+        async with trio.open_nursery() as workers:
+            for _ in range(AT_ONCE):
+                workers.start_soon(self._work)
+            task_status.started()
+
+    async def _work(self) -> None:
+        while True:
+            claim = await self._next_claim()
+            self._begun.add(claim)
+            try:
+                with suppress(NotFound, TaskConflict):  # it was settled meanwhile
+                    await self._check(claim)
+            finally:
+                self._begun.discard(claim)
 
     async def _next_claim(self) -> int:
+        """Return the oldest claim whose peer may be asked now; wait until there is one."""
         while True:
-            claims = self._dispatch.tracker.claims_to_check()
-            claim = next((claim for claim in claims if claim not in self._begun), None)
-            if claim is not None:
-                return claim
-            await self._dispatch.feed.wait(TO_CHECK, trio.current_time() + LOOK_AGAIN_SECONDS)
+            now = trio.current_time()
+            again = now + LOOK_AGAIN_SECONDS
+            for claim, peer in self._dispatch.tracker.claims_to_check():
+                if claim in self._begun:
+                    continue
+                may_be_asked = self._pace.next_at((peer.ip, peer.port))
+                if may_be_asked <= now:
+                    return claim
+                again = min(again, may_be_asked)
+            await self._dispatch.feed.wait(TO_CHECK, again)
 
-    async def _check(self, claim: int, http: HttpClient, slots: trio.Semaphore) -> None:
-        """Check one claim, unless it is withdrawn meanwhile."""
-        try:
-            check = self._dispatch(DrawSpotCheck(claim=claim))
-            if check is not None:
-                finding = await self._found(check, http)
-                self._dispatch(JudgeClaim(claim=claim, piece=check.piece, finding=finding))
-        except (NotFound, TaskConflict) as error:
-            log.debug("a spot check is moot", problem=str(error))
-        finally:
-            self._begun.discard(claim)
-            slots.release()
+    async def _check(self, claim: int) -> None:
+        check = self._dispatch(DrawSpotCheck(claim=claim))
+        if check is None:
+            await trio.lowlevel.checkpoint()
+            return
+        finding, seen = await self._found(check)
+        self._dispatch(JudgeClaim(claim=claim, piece=check.piece, finding=finding, seen=seen))
 
-    async def _found(self, check: SpotCheck, http: HttpClient) -> Finding:
-        """Fetch the piece, if its peer may be contacted, and compare it with the record."""
+    async def _found(self, check: SpotCheck) -> tuple[Finding, str]:
         holder = check.holder
-        objection = self._policy.objection(ip_address(holder.ip), holder.port)
-        if objection is not None:
-            log.info("a peer may not be asked for what it has", peer=holder.peer, why=objection)
-            return Finding.NO_ANSWER
-        return await _ask(check, http)
-
-
-async def _ask(check: SpotCheck, http: HttpClient) -> Finding:
-    holder, into = check.holder, bytearray(check.piece_size)
-    try:
-        received = await http.fetch(
-            (holder.ip, holder.port),
-            target_of(holder.path),
-            check.piece_range,
-            memoryview(into),
-            stall=STALL_SECONDS,
-            total=LONGEST_SECONDS,
-            limit=_NO_LIMIT,
-        )
-    except StatusError as error:
-        return Finding.MISSING if error.status in _HAS_IT_NOT else Finding.NO_ANSWER
-    except HttpError:
-        return Finding.NO_ANSWER
-    digest = await trio.to_thread.run_sync(digest_of, memoryview(into)[:received])
-    return Finding.RIGHT if digest == check.digest else Finding.WRONG
+        self._pace.take((holder.ip, holder.port))
+        if problem := objection(self._policy, holder):
+            log.info("a peer may not be asked for what it has", peer=holder.peer, why=problem)
+            return Finding.NO_ANSWER, problem
+        return await ask_for_piece(holder, check.piece_range, check.piece_size, check.digest)

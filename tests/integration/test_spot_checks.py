@@ -28,7 +28,8 @@ from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
 from supernode.feed import Feed, Published
 from supernode.origin.policy import OriginPolicy
-from supernode.services.spot_checks import MOST_AT_ONCE, SpotChecks
+from supernode.services import spot_checks
+from supernode.services.spot_checks import AT_ONCE, SpotChecks
 from tests.integration.http_stub import StubAnswer, StubRequest, http_stub
 
 SIZE = 4 << 20
@@ -231,7 +232,13 @@ async def test_where_no_origin_may_be_nobody_is_asked() -> None:
     assert holder.asked == []
 
 
-async def test_a_few_at_a_time_and_no_one_waits_for_ever() -> None:
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an address be asked as often as there is something to ask."""
+    monkeypatch.setattr(spot_checks, "SAME_ADDRESS_SECONDS", 0.0)
+
+
+async def test_a_few_at_a_time_and_no_one_waits_for_ever(hasty: None) -> None:
     class Slow(Holder):
         """Answers when it has been asked as often as it may be at once."""
 
@@ -244,7 +251,7 @@ async def test_a_few_at_a_time_and_no_one_waits_for_ever() -> None:
         async def answer(self, request: StubRequest) -> StubAnswer | None:
             self.at_once += 1
             self.most = max(self.most, self.at_once)
-            if self.at_once == MOST_AT_ONCE:
+            if self.at_once == AT_ONCE:
                 self.full.set()
             await self.full.wait()
             self.at_once -= 1
@@ -253,15 +260,42 @@ async def test_a_few_at_a_time_and_no_one_waits_for_ever() -> None:
     world, holder = World(), Slow()
     async with checking(world, holder):
         world.fetch()
-        for number in range(3 * MOST_AT_ONCE):
+        for number in range(3 * AT_ONCE):
             world.peer(f"c{number}", holder.port, 2)
-        await world.until_judged(3 * MOST_AT_ONCE)
-    assert holder.most == MOST_AT_ONCE
-    assert {event.client for event in world.judged} == {f"c{n}" for n in range(3 * MOST_AT_ONCE)}
+        await world.until_judged(3 * AT_ONCE)
+    assert holder.most == AT_ONCE
+    assert {event.client for event in world.judged} == {f"c{n}" for n in range(3 * AT_ONCE)}
     assert all(isinstance(event, ClaimConfirmed) for event in world.judged)
 
 
-async def test_a_peer_that_leaves_while_it_is_asked_disturbs_nobody() -> None:
+async def test_one_address_is_not_asked_all_the_time_whatever_its_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spot_checks, "SAME_ADDRESS_SECONDS", 1000.0)
+    world, holder, other = World(), Holder(), Holder()
+    async with checking(world, holder), checking(World(), other):
+        world.fetch()
+        for number in range(5):
+            world.peer(f"c{number}", holder.port, 0, 1, 2)
+        world.peer("elsewhere", other.port, 0, 1, 2)
+        await world.until_judged(2)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+    assert {event.client for event in world.judged} == {"c0", "elsewhere"}
+    assert (len(holder.asked), len(other.asked)) == (1, 1)
+
+
+async def test_who_was_asked_of_late_is_asked_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spot_checks, "SAME_ADDRESS_SECONDS", 0.2)
+    world, holder = World(), Holder()
+    async with checking(world, holder):
+        world.fetch()
+        world.peer("first", holder.port, 0)
+        world.peer("second", holder.port, 1)
+        await world.until_judged(2)
+    assert [wanted for _, wanted in holder.asked] == [piece_range(0, SIZE), piece_range(1, SIZE)]
+
+
+async def test_a_peer_that_leaves_while_it_is_asked_disturbs_nobody(hasty: None) -> None:
     world, leaving = World(), trio.Event()
 
     class Leaving(Holder):

@@ -51,7 +51,7 @@ def draw_spot_check(step: Step, command: DrawSpotCheck) -> SpotCheck | None:
         raise TaskConflict(f"task {task.id} has no piece yet by which to check a claim")
     if download.claimed >> total:
         last = PieceNumber(download.claimed.bit_length() - 1)
-        _reject(step, download, peer, last, Finding.MISSING)
+        _reject(step, download, peer, last, Finding.MISSING, f"the file has {total} pieces")
         return None
     candidates = list(bits(download.claimed & known))
     if not candidates:
@@ -71,7 +71,7 @@ def judge_claim(step: Step, command: JudgeClaim) -> None:
     """Believe a claim, or offer nothing of it. Raises NotFound: the claim, or it is settled."""
     task, download, peer = _claim(step, command.claim)
     if command.finding is not Finding.RIGHT:
-        _reject(step, download, peer, command.piece, command.finding)
+        _reject(step, download, peer, command.piece, command.finding, command.seen)
         return
     step.emit(
         ClaimConfirmed(
@@ -93,7 +93,7 @@ def _claim(step: Step, claim: int) -> tuple[Task, Download, Peer]:
 
 
 def _reject(
-    step: Step, download: Download, peer: Peer, piece: PieceNumber, finding: Finding
+    step: Step, download: Download, peer: Peer, piece: PieceNumber, finding: Finding, seen: str
 ) -> None:
     assert download.claim is not None
     step.emit(
@@ -105,5 +105,6 @@ def _reject(
             piece=piece,
             peer=peer.id,
             finding=finding,
+            seen=seen,
         )
     )

@@ -13,7 +13,7 @@ from tests.world import Client, World, status
 
 
 def open_claims(world: World) -> list[int]:
-    return list(world.tracker.claims_to_check())
+    return [claim for claim, _ in world.tracker.claims_to_check()]
 
 
 def draw(world: World) -> tuple[int, SpotCheck]:
@@ -27,7 +27,7 @@ def draw(world: World) -> tuple[int, SpotCheck]:
 def judge(world: World, finding: Finding = Finding.RIGHT) -> PieceNumber:
     """Check the oldest claim; return by which piece."""
     claim, check = draw(world)
-    world.do(JudgeClaim(claim=claim, piece=check.piece, finding=finding))
+    world.do(JudgeClaim(claim=claim, piece=check.piece, finding=finding, seen="seen"))
     return check.piece
 
 
@@ -87,7 +87,7 @@ def test_of_a_claim_that_is_not_confirmed_nothing_is_offered(finding: Finding) -
     b = world.client("b", has=[1, 3])
     piece = judge(world, finding)
     rejected = world.last(ClaimRejected)
-    assert (rejected.piece, rejected.finding) == (piece, finding)
+    assert (rejected.piece, rejected.finding, rejected.seen) == (piece, finding, "seen")
     assert rejected.peer == "b-10.0.0.1-15001"
     assert set(taken(a).values()) == {"seed"}
     assert not open_claims(world)
@@ -189,7 +189,8 @@ def test_a_verdict_is_about_the_claim_that_was_checked() -> None:
     world.client("b", has=[1])
     claim, check = draw(world)
     world.client("b", has=[0, 1, 2, 3])
-    world.refused(JudgeClaim(claim=claim, piece=check.piece, finding=Finding.RIGHT), NotFound)
+    late = JudgeClaim(claim=claim, piece=check.piece, finding=Finding.RIGHT, seen="")
+    world.refused(late, NotFound)
     world.refused(DrawSpotCheck(claim=claim), NotFound)
     assert world.count(ClaimConfirmed) == 0
     assert len(open_claims(world)) == 1

@@ -240,17 +240,19 @@ class Machine(RuleBasedStateMachine):
 
     @rule(finding=st.sampled_from(Finding))
     def check_a_claim(self, finding: Finding) -> None:
-        claim = next(self.tracker.claims_to_check(), None)
+        claim, peer = next(self.tracker.claims_to_check(), (None, None))
         if claim is None:
             return
         download = self.tracker._state.claims[claim]
+        assert peer is not None
+        assert peer.id == download.peer
         known = self.tracker.task(download.task).swarm.known
         check = self.do(DrawSpotCheck(claim=claim))
         if check is None:
             assert download.claimed >> PIECES, "rejected what can be true"
             return
         assert (download.claimed & known) >> check.piece & 1, "looks for what is not claimed"
-        self.do(JudgeClaim(claim=claim, piece=check.piece, finding=finding))
+        self.do(JudgeClaim(claim=claim, piece=check.piece, finding=finding, seen="seen"))
         assert claim not in self.tracker._state.claims
         assert bool(download.claimed) is (finding is not Finding.RIGHT)
 
@@ -258,7 +260,8 @@ class Machine(RuleBasedStateMachine):
     def a_late_word_of_a_claim(self, claim: int, piece: int) -> None:
         self.do(DrawSpotCheck(claim=claim))
         if claim not in self.tracker._state.claims:
-            self.do(JudgeClaim(claim=claim, piece=PieceNumber(piece), finding=Finding.RIGHT))
+            late = PieceNumber(piece)
+            self.do(JudgeClaim(claim=claim, piece=late, finding=Finding.RIGHT, seen="seen"))
 
     @rule(
         who=clients,
