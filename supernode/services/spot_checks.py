@@ -12,8 +12,9 @@ import structlog
 import trio
 
 from supernode.core.commands import DrawSpotCheck, JudgeClaim, SpotCheck
-from supernode.core.errors import NotFound, TaskConflict
+from supernode.core.errors import NotFound
 from supernode.core.model import Finding
+from supernode.dfget.http import Address
 from supernode.dispatch import Dispatcher
 from supernode.feed import TO_CHECK
 from supernode.origin.policy import OriginPolicy
@@ -40,11 +41,11 @@ class SpotChecks:
         self._dispatch = dispatch
         self._policy = policy
         self._pace = Pace(SAME_ADDRESS_SECONDS)
-        self._begun: set[int] = set()
+        self._under_way: set[Address] = set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Check claims until cancelled; those under way then are as if they had not begun."""
-        self._begun.clear()
+        self._under_way.clear()
         async with trio.open_nursery() as workers:
             for _ in range(AT_ONCE):
                 workers.start_soon(self._work)
@@ -52,35 +53,36 @@ class SpotChecks:
 
     async def _work(self) -> None:
         while True:
-            claim = await self._next_claim()
-            self._begun.add(claim)
+            claim, address = await self._next_claim()
+            self._under_way.add(address)
             try:
-                with suppress(NotFound, TaskConflict):  # it was settled meanwhile
+                with suppress(NotFound):  # it was settled meanwhile
                     await self._check(claim)
             finally:
-                self._begun.discard(claim)
+                self._under_way.remove(address)
+                self._dispatch.feed.wake(TO_CHECK)
+            await trio.lowlevel.checkpoint()  # there are checks that need nobody
 
-    async def _next_claim(self) -> int:
+    async def _next_claim(self) -> tuple[int, Address]:
         """Return the oldest claim whose peer may be asked now; wait until there is one."""
         while True:
             now = trio.current_time()
             again = now + LOOK_AGAIN_SECONDS
             for claim, peer in self._dispatch.tracker.claims_to_check():
-                if claim in self._begun:
+                address = peer.ip, peer.port
+                if address in self._under_way:
                     continue
-                may_be_asked = self._pace.next_at((peer.ip, peer.port))
+                may_be_asked = self._pace.next_at(address)
                 if may_be_asked <= now:
-                    return claim
+                    return claim, address
                 again = min(again, may_be_asked)
             await self._dispatch.feed.wait(TO_CHECK, again)
 
     async def _check(self, claim: int) -> None:
         check = self._dispatch(DrawSpotCheck(claim=claim))
-        if check is None:
-            await trio.lowlevel.checkpoint()
-            return
-        finding, seen = await self._found(check)
-        self._dispatch(JudgeClaim(claim=claim, piece=check.piece, finding=finding, seen=seen))
+        if check is not None:
+            finding, seen = await self._found(check)
+            self._dispatch(JudgeClaim(claim=claim, piece=check.piece, finding=finding, seen=seen))
 
     async def _found(self, check: SpotCheck) -> tuple[Finding, str]:
         holder = check.holder

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
 
 import pytest
@@ -239,33 +239,53 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_few_at_a_time_and_no_one_waits_for_ever(hasty: None) -> None:
-    class Slow(Holder):
-        """Answers when it has been asked as often as it may be at once."""
+    at_once: list[int] = [0]
+    full = trio.Event()
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.at_once = 0
-            self.most = 0
-            self.full = trio.Event()
+    class Slow(Holder):
+        """Answers when as many are asked as may be at once."""
 
         async def answer(self, request: StubRequest) -> StubAnswer | None:
-            self.at_once += 1
-            self.most = max(self.most, self.at_once)
-            if self.at_once == AT_ONCE:
-                self.full.set()
-            await self.full.wait()
-            self.at_once -= 1
+            at_once.append(at_once[-1] + 1)
+            if at_once[-1] == AT_ONCE:
+                full.set()
+            await full.wait()
+            at_once.append(at_once[-1] - 1)
             return await super().answer(request)
 
-    world, holder = World(), Slow()
+    world, many = World(), 2 * AT_ONCE
+    async with checking(world, Slow()), AsyncExitStack() as stack:
+        world.fetch()
+        for number in range(many):
+            port = await stack.enter_async_context(http_stub(Slow().answer))
+            world.peer(f"c{number}", port, 2)
+            world.peer(f"d{number}", port, 2)
+        await world.until_judged(2 * many)
+    assert max(at_once) == AT_ONCE
+    assert {event.client for event in world.judged} == {
+        f"{x}{n}" for x in "cd" for n in range(many)
+    }
+    assert all(isinstance(event, ClaimConfirmed) for event in world.judged)
+
+
+async def test_nobody_is_asked_twice_at_a_time(hasty: None) -> None:
+    class Busy(Holder):
+        busy = False
+
+        async def answer(self, request: StubRequest) -> StubAnswer | None:
+            assert not self.busy
+            self.busy = True
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            self.busy = False
+            return await super().answer(request)
+
+    world, holder = World(), Busy()
     async with checking(world, holder):
         world.fetch()
-        for number in range(3 * AT_ONCE):
+        for number in range(3):
             world.peer(f"c{number}", holder.port, 2)
-        await world.until_judged(3 * AT_ONCE)
-    assert holder.most == AT_ONCE
-    assert {event.client for event in world.judged} == {f"c{n}" for n in range(3 * AT_ONCE)}
-    assert all(isinstance(event, ClaimConfirmed) for event in world.judged)
+        await world.until_judged(3)
+    assert len(holder.asked) == 3
 
 
 async def test_one_address_is_not_asked_all_the_time_whatever_its_names(
