@@ -53,6 +53,7 @@ from supernode.services.recalling import recall
 from supernode.services.repairing import Repair
 from supernode.services.restoration import Restoration
 from supernode.services.revalidation import Revalidation
+from supernode.services.spot_checks import SpotChecks
 from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
 from supernode.supervision import RestartPolicy, Service, supervise
@@ -191,6 +192,7 @@ def _services(
         "revalidation": Revalidation(dispatch, origin).run,
         "preheating": Preheating(dispatch).run,
         "inspection": Inspector(dispatch, policy).run,
+        "spot checks": SpotChecks(dispatch, policy).run,
         "expiry": Expiry(dispatch).run,
         "watchdog": Watchdog().run,
     }

@@ -1,6 +1,7 @@
 """The core alone, driven by commands on a clock that stands still unless told."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ from supernode.core.pieces import (
     MIB,
     PieceDigest,
     content_size,
+    pack_pieces,
     parse_piece_range,
     piece_range,
 )
@@ -87,14 +89,19 @@ class World:
         of: str = "",
         url: str = "http://o/x",
         path: str = "",
+        has: Iterable[int] = (),
     ) -> "Client":
-        """Register a download; its peer has the same name, unless it is one ``of`` another."""
+        """Register a download; its peer has the same name, unless it is one ``of`` another.
+
+        It says that it ``has`` these pieces from before.
+        """
         task = self.do(
             RegisterTask(
                 spec=TaskSpec(raw_url=url, task_url=url),
                 client=ClientId(name),
                 peer=self.peer(of or name) if peer else None,
                 path=path or f"/{name}",
+                pieces=pack_pieces(has),
             )
         )
         return Client(self, task, ClientId(name))

@@ -11,6 +11,8 @@ import structlog
 
 from supernode.api.event_json import message
 from supernode.core.events import (
+    ClaimConfirmed,
+    ClaimRejected,
     Event,
     PeerExpired,
     PeerLeft,
@@ -43,6 +45,8 @@ _LEVELS: dict[type[Event], int] = {
             PeerRegistered,
             PeerLeft,
             PeerExpired,
+            ClaimConfirmed,
+            ClaimRejected,
             PeerWarned,
             PeerReleased,
             TaskRegistered,

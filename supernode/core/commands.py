@@ -7,7 +7,7 @@ import msgspec
 
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.model import Accusation, Finding, OriginVersion, TaskSpec
-from supernode.core.pieces import PieceDigest
+from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 
 A = TypeVar("A")
@@ -134,12 +134,18 @@ class SeePeer(Command[None], frozen=True, kw_only=True):
 
 
 class RegisterTask(Command[TaskId], frozen=True, kw_only=True):
-    """A client wants a file."""
+    """A client wants a file.
+
+    Args:
+        path: where its peer serves what it has of it.
+        pieces: what it has from before, as :func:`supernode.core.pieces.pack_pieces` packs it.
+    """
 
     spec: TaskSpec
     client: ClientId
     peer: PeerId | None
     path: str
+    pieces: bytes = b""
 
 
 class Pull(Command[Pulled], frozen=True, kw_only=True):
@@ -178,6 +184,39 @@ class HoldTask(Command[None], frozen=True, kw_only=True):
     task: TaskId
     peer: PeerId
     path: str = ""
+
+
+# By the check of what peers say they have
+
+
+class SpotCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece to look for at a peer, and what it must be."""
+
+    piece: PieceNumber
+    piece_range: str
+    piece_size: int
+    digest: PieceDigest
+    holder: PeerHolder
+
+
+class DrawSpotCheck(Command[SpotCheck | None], frozen=True, kw_only=True):
+    """Draw the piece by which a claim is to be checked; the answer is None if it cannot be true."""
+
+    claim: int
+
+
+class JudgeClaim(Command[None], frozen=True, kw_only=True):
+    """A piece of a claim was looked for.
+
+    Args:
+        finding: what came of it.
+        seen: the same in detail: a digest, a status, what went wrong.
+    """
+
+    claim: int
+    piece: PieceNumber
+    finding: Finding
+    seen: str
 
 
 # By operators

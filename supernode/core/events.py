@@ -249,6 +249,35 @@ class DownloadForgotten(ClientEvent, frozen=True, kw_only=True, tag="download.fo
     """A download that ended a while ago, and offers nothing, is known no longer."""
 
 
+class ClaimMade(ClientEvent, frozen=True, kw_only=True, tag="claim.made"):
+    """A client says that it has pieces from before; if it has a peer, that is to be checked."""
+
+    claim: int
+    pieces: int
+    """Bitset."""
+
+
+class ClaimConfirmed(ClientEvent, frozen=True, kw_only=True, tag="claim.confirmed"):
+    """A piece that a client's peer was said to have is there: it holds all that it claims."""
+
+    claim: int
+    piece: PieceNumber
+    peer: PeerId
+    concerns = Concern.A_FEW
+
+
+class ClaimRejected(ClientEvent, frozen=True, kw_only=True, tag="claim.rejected"):
+    """What a client claims will not be offered to others."""
+
+    claim: int
+    piece: PieceNumber
+    """Which was looked for, or is beyond the file's end."""
+    peer: PeerId
+    finding: Finding
+    seen: str
+    """A digest, a status, what went wrong."""
+
+
 class PeerAccused(ClientEvent, frozen=True, kw_only=True, tag="peer.accused"):
     """A client says that a peer did not give it a piece; that is to be looked into."""
 

@@ -4,7 +4,7 @@ from supernode.core.errors import InvariantError
 from supernode.core.model import CdnStatus, DownloadStatus, Limits, Peer, Task
 from supernode.core.pieces import PieceNumber
 from supernode.core.state import State
-from supernode.core.swarm import bits
+from supernode.core.swarm import bits, bitset_bytes
 
 _FAILED = (CdnStatus.FAILED, CdnStatus.SOURCE_ERROR)
 
@@ -20,6 +20,7 @@ def check(state: State) -> None:
     _check_accusations(state)
     _check_downloads(state)
     _check_preheats(state)
+    _check_claims(state)
     held = sum(task.spec.bytes_to_fetch_with for task in state.tasks.values())
     _must(state.spec_bytes == held, "bytes that are there only for fetches")
     failed = {task.id for task in state.tasks.values() if task.status in _FAILED}
@@ -91,21 +92,34 @@ def _check_preheats(state: State) -> None:
         _must((state.preheats_of.get(preheat.task) == preheat.id) != ended, "preheats of tasks")
 
 
+def _check_claims(state: State) -> None:
+    downloads = [d for task in state.tasks.values() for d in task.downloads.values()]
+    claims = {d.claim: d for d in downloads if d.claim is not None}
+    _must(state.claims == claims, "claims by their numbers")
+    of_tasks = {claim: task for task, of_it in state.claims_of.items() for claim in of_it}
+    _must(of_tasks == {claim: d.task for claim, d in claims.items()}, "claims of tasks")
+    _must(all(state.claims_of.values()), "no task without claims among those with some")
+    _must(all(d.peer and d.claimed for d in claims.values()), "claims there is something to check")
+    _must(state.claim_bytes == sum(bitset_bytes(d.claimed) for d in downloads), "bytes of claims")
+    _must(state.claim_bytes <= state.limits.most_claim_bytes, "room for claims")
+
+
 def _check_task(state: State, task: Task) -> None:
     limits, swarm = state.limits, task.swarm
     _must(0 <= task.slots_used <= limits.seed_slots, "slots of the seed")
     _must(len(task.serving) <= 2 * limits.seed_slots, "leases on the seed")
     _must(set(bits(swarm.known)) == set(task.digests), "known pieces have digests")
     _must(not swarm.lacking & ~swarm.known, "what the seed lacks is known")
-    copies = dict.fromkeys(task.digests, 0)
-    holders = dict.fromkeys(task.digests, 0)
+    pieces = range(len(swarm.holders))
+    copies, holders = [0] * len(pieces), [0] * len(pieces)
     free = silent = 0
     for download in task.downloads.values():
         _must(download.leased == sum(1 << p for p in download.leases), "leased pieces")
-        _must(not download.have & download.leased, "no piece is fetched twice")
+        _must(not download.done & download.leased, "no piece is fetched twice")
+        _must(not download.have & download.claimed, "what is had is no longer claimed")
         _must(len(download.leases) <= limits.client_leases, "leases of a client")
         if download.status is DownloadStatus.SUCCESS and download.index >= 0:
-            _must(download.have == swarm.known, "a finished client has every piece")
+            _must(not swarm.known & ~download.done, "a finished client has every piece")
         if download.index >= 0:
             _must(task.by_index[download.index] is download, "index")
         if download.peer is None:
@@ -125,7 +139,7 @@ def _check_task(state: State, task: Task) -> None:
             copies[piece] += not lease.overdue
     _must(free == swarm.free, "free peers")
     _must(silent == swarm.silent, "silent peers")
-    for piece in task.digests:
+    for piece in map(PieceNumber, pieces):
         _must(swarm.holders[piece] == holders[piece], f"holders of piece {piece}")
         _must(swarm.held >> piece & 1 == bool(holders[piece]), f"whether {piece} is held")
         _must(swarm.copies(piece) == copies[piece], f"copies of piece {piece}")

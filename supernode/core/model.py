@@ -85,6 +85,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The oldest are forgotten before their time."""
     most_spec_bytes: int = 256 << 20
     """What clients have said about the files that are not there yet: headers, certificates."""
+    most_claim_bytes: int = 64 << 20
+    """What clients may have said, as bitsets, that they have from before; more is not noted."""
     peer_ttl: float = 300.0
     """A peer or a download that was not heard of for so long is dropped …"""
     seen_every: float = 30.0
@@ -279,7 +281,11 @@ class Download:
     reason: Reason | None = None
     detail: str = ""
     have: int = 0
-    """Bitset of the pieces it has."""
+    """Bitset of the pieces it has, and offers if it has a peer; they need not be known yet."""
+    claimed: int = 0
+    """Bitset of the pieces that it says it has from before: not given to it, and not offered."""
+    claim: int | None = None
+    """By which number its claim is to be checked, if it is."""
     from_seed: int = 0
     """Content bytes that the supernode gave it."""
     from_peers: int = 0
@@ -294,6 +300,11 @@ class Download:
     distrusted_until: float = 0.0
     """Until then what it says against peers counts for nothing but its own choice of them."""
     last_pull: LastPull | None = None
+
+    @property
+    def done(self) -> int:
+        """Bitset of the pieces that it needs no longer."""
+        return self.have | self.claimed
 
     @property
     def offers(self) -> bool:

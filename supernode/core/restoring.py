@@ -21,7 +21,7 @@ from supernode.core.model import (
 )
 from supernode.core.reasons import Reason
 from supernode.core.state import State
-from supernode.core.swarm import Swarm
+from supernode.core.swarm import Swarm, bitset_bytes
 
 
 @dataclass(slots=True)
@@ -53,8 +53,9 @@ def restore(limits: Limits, known: Known, now: float) -> State:
     """Return the state in which work goes on; takes over the records. O(everything).
 
     What was being fetched waits to go on; what was complete is to be verified, as if adopted from
-    disk. Of what contradicts itself the part that makes sense is kept. Moments in the future, which
-    a clock that was wrong has left behind, are now.
+    disk; what clients claim is to be checked once more. Of what contradicts itself the part that
+    makes sense is kept. Moments in the future, which a clock that was wrong has left behind, are
+    now.
 
     Args:
         limits: as for any state.
@@ -110,6 +111,9 @@ def _restore_download(state: State, download: Download, now: float) -> None:
     else:
         peer.downloads.add((task.id, download.client))
     task.downloads[download.client] = download
+    state.claim_bytes += bitset_bytes(download.claimed)
+    if download.claimed:
+        state.number_claim(download, state.next_claim)
     task.running += download.status is DownloadStatus.RUNNING
     state.downloads += 1
 
@@ -119,7 +123,6 @@ def _restore_swarm(state: State, task: Task) -> None:
     known = sum(1 << piece for piece in task.digests)
     downloads = list(task.downloads.values())
     for download in downloads:
-        download.have &= known
         if download.status is DownloadStatus.RUNNING or not download.offers:
             state.heard[task.id, download.client] = download
     if task.reason is not None:

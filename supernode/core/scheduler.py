@@ -91,7 +91,7 @@ class Scheduler:
         Cost: one AND per rarity, one per piece looked at; see ``tests/bench/scheduler.py``.
         """
         download, swarm = self._download, self._task.swarm
-        wanted = swarm.known & ~(download.have | download.leased)
+        wanted = swarm.known & ~(download.done | download.leased)
         free = swarm.free_holders & ~self._avoid
         seed_free = not self._avoid_seed and self._seed_has_a_slot()
         wanted &= self._within_reach(free, seed_free=seed_free)

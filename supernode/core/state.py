@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 from supernode.core.errors import InvariantError
 from supernode.core.events import (
     AccusationTaken,
+    ClaimConfirmed,
+    ClaimMade,
+    ClaimRejected,
     DownloadFailed,
     DownloadFinished,
     DownloadForgotten,
@@ -77,7 +80,7 @@ from supernode.core.model import (
 )
 from supernode.core.pieces import FRAME_BYTES, PieceNumber
 from supernode.core.reasons import Reason
-from supernode.core.swarm import Swarm, bits
+from supernode.core.swarm import Swarm, bits, bitset_bytes
 
 MOST_GONE = 4096
 """Of how many tasks that are known no longer it is remembered why."""
@@ -135,6 +138,13 @@ class State:
         """How many there are, of all tasks together."""
         self.heard: OrderedDict[tuple[TaskId, ClientId], Download] = OrderedDict()
         """Downloads that run, or offer nothing; those not heard of for longest come first."""
+        self.claims: dict[int, Download] = {}
+        """The downloads whose claims are to be checked, by the claims' numbers."""
+        self.claims_of: dict[TaskId, dict[int, None]] = {}
+        """The numbers by task, the oldest first."""
+        self.claim_bytes = 0
+        """What claims take as bitsets, checked or not."""
+        self.next_claim = 1
         self.preheats: dict[PreheatId, Preheat] = {}
         self.preheats_of: dict[TaskId, PreheatId] = {}
         """The preheat of a task that has not ended."""
@@ -379,6 +389,8 @@ class State:
             self._keep_in_mind(download, event.at)
             download.index = -1
             download.have = 0
+            self._settle_claim(download)
+            self._set_claimed(download, 0)
             download.last_pull = None
         task.swarm = Swarm()
         task.by_index = {}
@@ -404,6 +416,8 @@ class State:
         self.doubted.pop(task.id, None)
         for download in task.downloads.values():
             self.heard.pop((task.id, download.client), None)
+            self._settle_claim(download)
+            self._set_claimed(download, 0)
             if download.peer is not None:
                 self._part(self.peers[download.peer], download)
         self.downloads -= len(task.downloads)
@@ -523,6 +537,7 @@ class State:
             self._discount(task, download)
         self._part(self.peers[download.peer], download)
         download.peer = None
+        self._settle_claim(download)
         task.swarm.set_free(download.index, free=False)
         task.swarm.set_silent(download.index, silent=False)
         self._keep_in_mind(download, at)
@@ -538,6 +553,8 @@ class State:
         del task.downloads[download.client]
         self.heard.pop((task.id, download.client), None)
         self.downloads -= 1
+        self._settle_claim(download)
+        self._set_claimed(download, 0)
         if download.status is DownloadStatus.RUNNING:
             task.running -= 1
         if download.index >= 0:
@@ -547,14 +564,59 @@ class State:
     def _pieces_held(self, event: PiecesHeld) -> None:
         task = self.tasks[event.task]
         download = task.downloads[event.client]
-        gained = event.pieces & ~download.have
+        self._settle_claim(download)
+        self._hold(task, download, event.pieces)
+        self._heard_of(task, download, event.at)
+        self._keep_in_mind(download, event.at)
+
+    def _hold(self, task: Task, download: Download, pieces: int) -> None:
+        gained = pieces & ~download.have
         download.have |= gained
+        self._set_claimed(download, download.claimed & ~gained)
         if self.counts(download):
             for piece in bits(gained):
                 task.swarm.add_copies(piece, +1)
                 task.swarm.hold(download.index, piece)
-        self._heard_of(task, download, event.at)
+
+    # claims
+
+    def _claim_made(self, event: ClaimMade) -> None:
+        download = self.tasks[event.task].downloads[event.client]
+        self._set_claimed(download, event.pieces)
+        self.number_claim(download, event.claim)
+
+    def number_claim(self, download: Download, claim: int) -> None:
+        """Let what a client claims be still to be checked under this number, if it has a peer."""
+        self.next_claim = claim + 1
+        if download.peer is not None:
+            download.claim = claim
+            self.claims[claim] = download
+            self.claims_of.setdefault(download.task, {})[claim] = None
+
+    def _claim_confirmed(self, event: ClaimConfirmed) -> None:
+        task = self.tasks[event.task]
+        download = task.downloads[event.client]
+        self._settle_claim(download)
+        self._hold(task, download, download.claimed)
         self._keep_in_mind(download, event.at)
+
+    def _claim_rejected(self, event: ClaimRejected) -> None:
+        self._settle_claim(self.claims[event.claim])
+
+    def _settle_claim(self, download: Download) -> None:
+        """There is nothing left to be checked of what a client claims, if there was."""
+        claim, download.claim = download.claim, None
+        if claim is None:
+            return
+        del self.claims[claim]
+        of_task = self.claims_of[download.task]
+        del of_task[claim]
+        if not of_task:
+            del self.claims_of[download.task]
+
+    def _set_claimed(self, download: Download, pieces: int) -> None:
+        self.claim_bytes += bitset_bytes(pieces) - bitset_bytes(download.claimed)
+        download.claimed = pieces
 
     # leases
 
@@ -760,6 +822,9 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     DownloadWithdrawn: State._download_withdrawn,
     DownloadForgotten: State._download_forgotten,
     PiecesHeld: State._pieces_held,
+    ClaimMade: State._claim_made,
+    ClaimConfirmed: State._claim_confirmed,
+    ClaimRejected: State._claim_rejected,
     PieceAssigned: State._piece_assigned,
     PiecesOffered: State._pieces_offered,
     PieceFinished: State._piece_finished,

@@ -13,11 +13,13 @@ from supernode.core.commands import (
     Command,
     ConfirmTask,
     CreatePreheat,
+    DrawSpotCheck,
     EndPreheat,
     Expire,
     FailFetch,
     FinishFetch,
     HoldTask,
+    JudgeClaim,
     JudgePeer,
     LosePieces,
     PauseTask,
@@ -43,7 +45,16 @@ from supernode.core.model import Limits, Peer, Preheat, Task
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
-from supernode.core.transitions import accusations, expiry, fetches, peers, preheats, pulls, tasks
+from supernode.core.transitions import (
+    accusations,
+    claims,
+    expiry,
+    fetches,
+    peers,
+    preheats,
+    pulls,
+    tasks,
+)
 from supernode.core.transitions.step import Step, known, known_task
 
 A = TypeVar("A")
@@ -115,6 +126,22 @@ class Tracker:
         """Return the tasks whose origins are to be asked whether they have changed."""
         return [self._state.tasks[task] for task in self._state.doubted]
 
+    def claims_to_check(self) -> Iterator[tuple[int, Peer]]:
+        """Yield the claims that can be checked now, and about whom; of each task the oldest first.
+
+        Costs one look at each task that has claims, and one at each claim of which nothing is
+        known yet though other pieces of its task are.
+        """
+        for task_id, of_task in self._state.claims_of.items():
+            task = self._state.tasks[task_id]
+            if task.piece_total is None or not task.swarm.known:
+                continue
+            beyond = -1 << task.piece_total
+            for claim in of_task:
+                download = self._state.claims[claim]
+                if download.peer and download.claimed & (task.swarm.known | beyond):
+                    yield claim, self._state.peers[download.peer]
+
     def has_takers(self, task: Task) -> bool:
         """Tell whether a client or a preheat waits for the file."""
         return bool(task.running) or task.id in self._state.preheats_of
@@ -153,6 +180,8 @@ _COMMANDS: dict[type[Command[Any]], Callable[[Step, Any], Any]] = {
     PauseTask: tasks.pause_task,
     PinTask: tasks.pin_task,
     RemoveTask: tasks.remove_task,
+    DrawSpotCheck: claims.draw_spot_check,
+    JudgeClaim: claims.judge_claim,
     Pull: pulls.pull,
     ReportPiece: pulls.report_piece,
     TakeAccusation: accusations.take_accusation,

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from supernode.core.errors import NotFound
 from supernode.core.events import (
+    ClaimConfirmed,
+    ClaimMade,
     ClientEvent,
     DownloadFailed,
     DownloadFinished,
@@ -265,6 +267,8 @@ _FACTS: dict[type[Event], _Rule] = {
     PieceCached: _piece,
     PiecesListed: _pieces,
     DownloadStarted: _download,
+    ClaimMade: _download,
+    ClaimConfirmed: _download,
     DownloadFinished: _download,
     DownloadFailed: _download,
     DownloadWithdrawn: _download,

@@ -22,7 +22,9 @@ from supernode.core.model import (
     Task,
     TaskSpec,
 )
+from supernode.core.pieces import unpack_pieces
 from supernode.core.reasons import Reason
+from supernode.core.swarm import bitset_bytes
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -137,7 +139,6 @@ def task_of(row: Row) -> tuple[Task, str]:
 
 def download_row(download: Download) -> Row:
     """Return a download's row."""
-    have = download.have
     return (
         download.task,
         download.client,
@@ -147,7 +148,8 @@ def download_row(download: Download) -> Row:
         download.status,
         _code(download.reason),
         download.detail,
-        have.to_bytes((have.bit_length() + 7) // 8, "little"),
+        _packed(download.have),
+        _packed(download.claimed),
         download.from_seed,
         download.from_peers,
     )
@@ -155,7 +157,8 @@ def download_row(download: Download) -> Row:
 
 def download_of(row: Row) -> Download:
     """Return the download of a row."""
-    task, client, peer, path, created, status, reason, detail, have, from_seed, from_peers = row
+    task, client, peer, path, created, status, reason, detail, *amounts = row
+    have, claimed, from_seed, from_peers = amounts
     return Download(
         task=TaskId(task),
         client=ClientId(client),
@@ -167,7 +170,8 @@ def download_of(row: Row) -> Download:
         status=DownloadStatus(status),
         reason=_reason(reason),
         detail=detail,
-        have=int.from_bytes(have, "little"),
+        have=unpack_pieces(have),
+        claimed=unpack_pieces(claimed),
         from_seed=from_seed,
         from_peers=from_peers,
     )
@@ -211,6 +215,10 @@ def gone_of(row: Row) -> tuple[TaskId, Reason]:
     """Return what such a row tells."""
     task, reason = row
     return TaskId(task), _reason(reason) or Reason.INTERNAL
+
+
+def _packed(pieces: int) -> bytes:
+    return pieces.to_bytes(bitset_bytes(pieces), "little")
 
 
 def _code(reason: Reason | None) -> str | None:

@@ -36,7 +36,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE downloads (
             task TEXT NOT NULL, client TEXT NOT NULL, peer TEXT, path TEXT NOT NULL,
             created REAL NOT NULL, status TEXT NOT NULL, reason TEXT, detail TEXT NOT NULL,
-            have BLOB NOT NULL, from_seed INTEGER NOT NULL, from_peers INTEGER NOT NULL,
+            have BLOB NOT NULL, claimed BLOB NOT NULL,
+            from_seed INTEGER NOT NULL, from_peers INTEGER NOT NULL,
             PRIMARY KEY (task, client)
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX downloads_of_peers ON downloads (peer)",

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.machines import peers
 from tests.e2e.neighbours import MIB, Daemon, Origin, daemon, until
-from tests.e2e.test_swarm import peers
 
 PIECE = 4 * MIB
 

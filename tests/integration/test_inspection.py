@@ -32,7 +32,7 @@ from supernode.core.model import Finding, TaskSpec
 from supernode.core.pieces import MIB, TRAILER, content_size, digest_of, frame_header, piece_range
 from supernode.feed import Gap, Subscription
 from supernode.origin.policy import OriginPolicy, Rule
-from supernode.services import inspection
+from supernode.services import asking, inspection
 from supernode.services.inspection import Inspector
 from tests.inprocess import InProcess
 
@@ -217,7 +217,7 @@ async def test_it_may_say_that_it_has_not_got_it(status: int) -> None:
 async def test_anything_else_is_no_answer(
     reply: bytes | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inspection, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(asking, "STALL_SECONDS", 0.2)
     async with swarm() as it:
         server = await it.server(reply)
         it.accused("p", server.port)
@@ -226,7 +226,7 @@ async def test_anything_else_is_no_answer(
         assert found.finding is Finding.NO_ANSWER
         assert len(server.requests) == 1
         assert "secret" not in found.seen
-        assert len(found.seen) <= inspection.LONGEST_DETAIL
+        assert len(found.seen) <= asking.LONGEST_DETAIL
 
 
 async def test_nobody_there_is_no_answer() -> None:
@@ -278,7 +278,7 @@ async def test_a_few_that_keep_silent_hold_up_nobody() -> None:
 
 @pytest.mark.usefixtures("one_after_the_other")
 async def test_who_leaves_meanwhile_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(asking, "STALL_SECONDS", 0.2)
     async with swarm() as it:
         silent = await it.server(None)
         peer = it.accused("p", silent.port)
@@ -290,4 +290,4 @@ async def test_who_leaves_meanwhile_is_not_judged(monkeypatch: pytest.MonkeyPatc
 
 
 def test_one_look_ends_before_the_next_at_the_same_address() -> None:
-    assert inspection.LONGEST_SECONDS < inspection.SAME_ADDRESS_SECONDS
+    assert asking.LONGEST_SECONDS < inspection.SAME_ADDRESS_SECONDS

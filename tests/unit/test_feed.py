@@ -8,6 +8,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from supernode.core.events import (
+    ClaimConfirmed,
+    ClaimMade,
+    ClaimRejected,
     ClientEvent,
     Concern,
     DownloadFailed,
@@ -211,6 +214,9 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (DownloadFailed, Concern.ITS_CLIENT),
         (DownloadWithdrawn, Concern.NOBODY),
         (DownloadForgotten, Concern.NOBODY),
+        (ClaimMade, Concern.NOBODY),
+        (ClaimConfirmed, Concern.A_FEW),
+        (ClaimRejected, Concern.NOBODY),
         (PeerAccused, Concern.NOBODY),
         (PeerCleared, Concern.NOBODY),
         (PeerWarned, Concern.A_FEW),  # others can give what it only said it had

@@ -76,6 +76,7 @@ def a_download() -> Download:
         created=1.0,
         last_seen=1.0,
         have=1 << 700 | 1,
+        claimed=1 << 9,
         from_seed=1 << 40,
         from_peers=3,
     )

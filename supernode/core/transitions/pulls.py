@@ -105,7 +105,7 @@ def _checked(task: Task, reports: tuple[Report, ...]) -> list[tuple[PieceNumber,
 
 def _count(step: Step, task: Task, download: Download, piece: PieceNumber, report: Report) -> None:
     """Take a report into account; repeated, late and mistaken ones do no harm."""
-    if download.status is not DownloadStatus.RUNNING or download.have >> piece & 1:
+    if download.status is not DownloadStatus.RUNNING or download.done >> piece & 1:
         return
     lease = download.leases.get(piece)
     if report.result in _HAS_IT:
@@ -150,13 +150,14 @@ def _names(report: Report, lease: Lease, task: Task) -> bool:
 
 def finish_if_complete(step: Step, task: Task, download: Download) -> None:
     """End a download that has every piece of a file that is known to be right."""
-    if task.status is CdnStatus.SUCCESS and download.have == task.swarm.known:
+    if task.status is CdnStatus.SUCCESS and not task.swarm.known & ~download.done:
         step.emit(DownloadFinished(at=step.now, task=task.id, client=download.client))
 
 
 def _end_download(step: Step, task: Task, download: Download, result: PieceResult | None) -> None:
     # One that has every piece before we know that they are right ends when we do.
-    has_all = task.piece_total is not None and download.have.bit_count() == task.piece_total
+    total = task.piece_total
+    has_all = total is not None and not ((1 << total) - 1) & ~download.done
     if download.status is DownloadStatus.RUNNING and not has_all:
         step.release(leases_of(download), Reason.CLIENT_LEFT)
         step.emit(

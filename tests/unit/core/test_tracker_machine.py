@@ -32,12 +32,14 @@ from supernode.core.commands import (
     Command,
     ConfirmTask,
     CreatePreheat,
+    DrawSpotCheck,
     EndPreheat,
     Expire,
     FailFetch,
     FinishFetch,
     HoldTask,
     Inspection,
+    JudgeClaim,
     JudgePeer,
     PauseTask,
     PieceResult,
@@ -72,7 +74,7 @@ from supernode.core.events import (
 )
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId, task_id
 from supernode.core.model import CdnStatus, DownloadStatus, Finding, Limits, Task, TaskSpec
-from supernode.core.pieces import PieceDigest, content_size, piece_range
+from supernode.core.pieces import PieceDigest, PieceNumber, content_size, piece_range
 from supernode.core.reasons import Reason
 from supernode.core.restoring import restore
 from supernode.core.state import State
@@ -110,6 +112,10 @@ def fingerprint(state: State) -> tuple[object, ...]:
         [dataclasses.asdict(preheat) for preheat in state.preheats.values()],
         list(state.preheats_ended),
         dict(state.preheats_of),
+        list(state.claims),
+        {task: list(claims) for task, claims in state.claims_of.items()},
+        state.claim_bytes,
+        state.next_claim,
         state.downloads,
         state.next_generation,
         {lease.id: dataclasses.asdict(lease) for lease in state.leases.values()},
@@ -139,7 +145,8 @@ def remembered(state: State) -> tuple[object, ...]:
         {
             (task.id, download.client): (
                 *(download.peer, download.path, download.created, download.status),
-                *(download.reason, download.have, download.from_seed, download.from_peers),
+                *(download.reason, download.have, download.claimed),
+                *(download.from_seed, download.from_peers),
             )
             for task in state.tasks.values()
             for download in task.downloads.values()
@@ -230,7 +237,7 @@ class Machine(RuleBasedStateMachine):
             return
         task = self.replayed.tasks[event.task]
         download = task.downloads[event.client]
-        assert not download.have >> event.piece & 1, "assigned what the client has"
+        assert not download.done >> event.piece & 1, "assigned what the client has"
         assert not task.paused, "handed out while paused"
         assert not task.doubted, "handed out while in doubt"
         free_holders = [
@@ -305,9 +312,10 @@ class Machine(RuleBasedStateMachine):
         url=st.sampled_from(["http://o/x", "http://o/y"]),
         name=st.sampled_from(["c1", "c2", "c3", "c4", "c5"]),
         md5=st.sampled_from(["", "0" * 32]),
+        pieces=st.just(0) | st.integers(0, (2 << PIECES) - 1),
     )
     def register_task(
-        self, peer: PeerId | None, url: str, name: str, md5: str
+        self, peer: PeerId | None, url: str, name: str, md5: str, pieces: int
     ) -> tuple[TaskId, ClientId] | None:
         task = self.do(
             RegisterTask(
@@ -315,9 +323,35 @@ class Machine(RuleBasedStateMachine):
                 client=ClientId(name),
                 peer=peer,
                 path="/p",
+                pieces=pieces.to_bytes(2, "little"),
             )
         )
         return (task, ClientId(name)) if task else None
+
+    @rule(finding=st.sampled_from(Finding))
+    def check_a_claim(self, finding: Finding) -> None:
+        claim, peer = next(self.tracker.claims_to_check(), (None, None))
+        if claim is None:
+            return
+        download = self.tracker._state.claims[claim]
+        assert peer is not None
+        assert peer.id == download.peer
+        known = self.tracker.task(download.task).swarm.known
+        check = self.do(DrawSpotCheck(claim=claim))
+        if check is None:
+            assert download.claimed >> PIECES, "rejected what can be true"
+            return
+        assert (download.claimed & known) >> check.piece & 1, "looks for what is not claimed"
+        self.do(JudgeClaim(claim=claim, piece=check.piece, finding=finding, seen="seen"))
+        assert claim not in self.tracker._state.claims
+        assert bool(download.claimed) is (finding is not Finding.RIGHT)
+
+    @rule(claim=st.integers(0, 9), piece=st.integers(0, PIECES))
+    def a_late_word_of_a_claim(self, claim: int, piece: int) -> None:
+        self.do(DrawSpotCheck(claim=claim))
+        if claim not in self.tracker._state.claims:
+            late = PieceNumber(piece)
+            self.do(JudgeClaim(claim=claim, piece=late, finding=Finding.RIGHT, seen="seen"))
 
     @rule(
         who=clients,
@@ -537,7 +571,7 @@ class Machine(RuleBasedStateMachine):
         for task in self.tracker._state.tasks.values():
             for download in task.downloads.values():
                 if download.status is DownloadStatus.SUCCESS:
-                    assert download.have == (1 << PIECES) - 1
+                    assert not ((1 << PIECES) - 1) & ~download.done
 
 
 def _report() -> st.SearchStrategy[Report]:
