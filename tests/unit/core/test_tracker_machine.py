@@ -138,6 +138,10 @@ class Machine(RuleBasedStateMachine):
         download = task.downloads[event.client]
         assert not download.have >> event.piece & 1, "assigned what the client has"
         assert not task.paused, "handed out while paused"
+        offering = [d for d in task.downloads.values() if d.peer is not None and d.have]
+        slots = LIMITS.seed_slots + LIMITS.peer_slots * len(offering)
+        in_flight = sum(not lease.overdue for lease in download.leases.values())
+        assert in_flight < max(1, slots // task.running), "more than its share"
         free_holders = [
             other.client
             for other in task.downloads.values()
