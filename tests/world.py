@@ -219,8 +219,12 @@ def holder(assignment: Assignment) -> str:
 def swarm(
     *names: str, cached: int = 4, seed: int = 0, **limits: float
 ) -> tuple[World, list[Client]]:
-    """Return a world with these clients of one task, ``cached`` of whose pieces are there."""
-    world = World(Limits(**limits), seed)  # type: ignore[arg-type]
+    """Return a world with these clients of one task, ``cached`` of whose pieces are there.
+
+    There are slots enough for a few clients to take all pieces at once, unless ``limits`` say
+    otherwise.
+    """
+    world = World(Limits(**{"seed_slots": 8, "peer_slots": 5, **limits}), seed)  # type: ignore[arg-type]
     clients = [world.client(name) for name in names]
     world.cache(clients[0].task, *range(cached), total=max(4, cached))
     return world, clients

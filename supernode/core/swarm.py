@@ -156,6 +156,11 @@ class Swarm:
             self.silent &= ~(1 << index)
 
     @property
+    def offering(self) -> int:
+        """How many downloads have something to give."""
+        return self._offering.bit_count()
+
+    @property
     def free_holders(self) -> int:
         """Bitset of the indexes whose peer has a free slot and something to give."""
         return self.free & self._offering

@@ -40,6 +40,7 @@ from supernode.dfget.supernode import (
     Ticket,
     Unreachable,
 )
+from supernode.patience import Patience
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -125,6 +126,7 @@ class SwarmDownload:
         self._scarce = False
         self._last_count = 0
         self._failures = 0
+        self._patience = Patience()
         self._registrations = 0
         self._epoch = 0  # which registration this is
         self._empty_answers = 0
@@ -400,15 +402,20 @@ class SwarmDownload:
                 await self._piece_finished(number, assignment, length)
 
     async def _fetch(self, number: int, assignment: Assignment, into: memoryview) -> int:
+        is_peer = _source(assignment) is Source.PEER
+        wait = self._patience.wait(len(into), peer=is_peer)
+        began = trio.current_time()
         received = await self._http.fetch(
             (assignment.ip, assignment.port),
             target_of(assignment.path),
             assignment.piece_range,
             into,
-            stall=STALL_SECONDS,
-            total=len(into) / SLOWEST_RATE + PIECE_GRACE_SECONDS,
+            stall=wait.stall,
+            total=wait.total,
             limit=self._limit,
         )
+        if is_peer:
+            self._patience.came(trio.current_time() - began)
         return await self._content.store(number, into[:received], assignment.digest, len(into))
 
     async def _piece_finished(self, number: int, assignment: Assignment, length: int) -> None:
@@ -419,8 +426,7 @@ class SwarmDownload:
         self._digests[number] = assignment.digest
         self._failures = self._registrations = 0
         self._moved_at = trio.current_time()
-        source = Source.SEED if assignment.holder.startswith(SEED_PREFIX) else Source.PEER
-        self._progress.piece(number, length, source, assignment.holder)
+        self._progress.piece(number, length, _source(assignment), assignment.holder)
         if is_leased:
             self._report(number, assignment.holder, "SUCCESS")
         self._stir()
@@ -430,6 +436,8 @@ class SwarmDownload:
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             raise SwarmStuck(f"{self._failures} pieces failed in a row, at last with: {error}")
+        if _source(assignment) is Source.PEER:
+            self._patience.failed()
         if self._close(number):
             self._report(number, assignment.holder, "FAILED")
         self._stir()
@@ -464,6 +472,10 @@ class SwarmDownload:
 
     async def _change(self) -> None:
         await self._changed.wait()
+
+
+def _source(assignment: Assignment) -> Source:
+    return Source.SEED if assignment.holder.startswith(SEED_PREFIX) else Source.PEER
 
 
 def _failed(code: str, text: str) -> TaskFailed | DigestMismatch:

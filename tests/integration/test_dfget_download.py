@@ -148,6 +148,27 @@ async def test_a_holder_of_wrong_bytes_is_reported_and_replaced(tmp_path: Path) 
     }
 
 
+async def test_a_peer_that_falls_silent_is_soon_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(ScriptedTracker):
+        async def answer(self, request: StubRequest) -> StubAnswer | None:
+            if request.target.startswith("/hold/silent"):
+                await trio.sleep_forever()
+            return await super().answer(request)
+
+    monkeypatch.setattr("supernode.patience.PEER_STALL_SECONDS", 0.1)
+    tracker = Silent(some_bytes(20 * 4091), holders=(SEED, "silent"))
+    async with trial(tracker, tmp_path) as t:
+        with trio.fail_after(5):  # half as long as the supernode would be waited for
+            await t.run()
+        assert t.content.path.read_bytes() == tracker.content
+    assert {(holder, result) for _, holder, result in tracker.reports} == {
+        (SEED, "SUCCESS"),
+        ("silent", "FAILED"),
+    }
+
+
 async def test_when_every_holder_fails_it_ends(tmp_path: Path) -> None:
     class Stubborn(ScriptedTracker):
         def _report(self, client: Client, which: str, holder: str, result: str) -> None:

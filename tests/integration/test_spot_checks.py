@@ -22,7 +22,7 @@ from supernode.core.commands import (
 )
 from supernode.core.events import ClaimConfirmed, ClaimRejected, Event
 from supernode.core.identity import ClientId, PeerId, TaskId
-from supernode.core.model import Finding, TaskSpec
+from supernode.core.model import Finding, Limits, TaskSpec
 from supernode.core.pieces import TRAILER, digest_of, frame_header, pack_pieces, piece_range
 from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
@@ -64,7 +64,8 @@ class World:
     def __init__(self, policy: OriginPolicy = LOOPBACK) -> None:
         self.feed = Feed()
         chance = random.Random(0)
-        self.dispatch = Dispatcher(Tracker(), self.feed, Clock.started_now(), chance)
+        roomy = Tracker(Limits(seed_slots=40, peer_slots=20))
+        self.dispatch = Dispatcher(roomy, self.feed, Clock.started_now(), chance)
         self.checks = SpotChecks(self.dispatch, policy)
         self.judged: list[ClaimConfirmed | ClaimRejected] = []
         self._judged = trio.Event()

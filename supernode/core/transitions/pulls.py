@@ -192,8 +192,8 @@ def _answer_again(
 
 def _assign(step: Step, task: Task, download: Download, count: int, question: bytes) -> Pulled:
     limits = step.state.limits
-    room = min(count, limits.client_leases - len(download.leases))
     scheduler = Scheduler(task, download, step.state.peers, limits, step.now, step.chance)
+    room = min(count, scheduler.room())
     given: list[Lease] = []
     while len(given) < room and (choice := scheduler.choose()):
         assert task.piece_size is not None

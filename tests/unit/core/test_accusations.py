@@ -220,7 +220,7 @@ def test_it_may_still_download() -> None:
 
 
 def test_the_supernode_gives_what_only_the_quarantined_have() -> None:
-    world, (a, b, c) = holding("a", "b", "c", by="a")
+    world, (a, b, c) = holding("a", "b", "c", by="a", seed_slots=40)
     accuse(b, a)
     busy = [world.client(f"s{n}", peer=False) for n in range(2)]
     judge(world, Finding.WRONG)

@@ -25,7 +25,7 @@ from supernode.core.commands import (
 )
 from supernode.core.events import PeerQuarantined
 from supernode.core.identity import PeerId
-from supernode.core.model import DownloadStatus, Finding
+from supernode.core.model import DownloadStatus, Finding, Limits
 from supernode.services.inspection import AT_ONCE, SAME_ADDRESS_SECONDS
 from tests.world import A, Client, World, number, report
 
@@ -33,6 +33,8 @@ PEERS, PIECES = 50, 50
 PARALLEL = 3
 """Pieces fetched at once."""
 MOST_ROUNDS = 400
+LIMITS = Limits(seed_slots=8, peer_slots=5)
+"""Room for all: here a piece takes a round, however many are on their way."""
 
 
 class Nature(enum.Enum):
@@ -50,8 +52,8 @@ class Nature(enum.Enum):
 
 
 BAD = [nature for nature in Nature if nature is not Nature.HONEST]
-PATIENCE = {Nature.SLOW: 10, Nature.VANISHING: 5}
-"""Rounds until a client knows that it will get nothing."""
+PATIENCE = {Nature.SLOW: 3, Nature.VANISHING: 2}
+"""Rounds until a client gives up, as :mod:`supernode.patience` has it."""
 FINDINGS = {
     Nature.HONEST: Finding.RIGHT,
     Nature.SLANDERER: Finding.RIGHT,
@@ -100,7 +102,7 @@ class Swarm:
     """
 
     def __init__(self, bad: Sequence[Nature], seed: int, *, inspected: bool = True) -> None:
-        self.world = FastWorld(seed=seed)
+        self.world = FastWorld(LIMITS, seed=seed)
         natures = [*bad, *[Nature.HONEST] * (PEERS - len(bad))]
         self.chance = random.Random(seed)
         self.members = [Member(n, self.world.client(f"m{i}")) for i, n in enumerate(natures)]

@@ -11,6 +11,9 @@ from supernode.core.pieces import PieceNumber, pack_pieces, unpack_pieces
 from supernode.core.reasons import Reason
 from tests.world import Client, World, status
 
+ROOMY = Limits(seed_slots=40, peer_slots=20)
+"""Everybody may have everything at once."""
+
 
 def open_claims(world: World) -> list[int]:
     return [claim for claim, _ in world.tracker.claims_to_check()]
@@ -37,7 +40,7 @@ def taken(client: Client, count: int = 10) -> dict[int, str]:
 
 def shared(cached: int = 4, seed: int = 0) -> tuple[World, Client]:
     """Return a world with a file, and a client that only takes: it changes nothing for others."""
-    world = World(seed=seed)
+    world = World(ROOMY, seed=seed)
     taker = world.client("taker", peer=False)
     world.cache(taker.task, *range(cached))
     return world, taker
@@ -101,7 +104,7 @@ def test_of_a_claim_that_is_not_confirmed_nothing_is_offered(finding: Finding) -
 
 
 def test_what_is_not_known_yet_is_offered_as_soon_as_it_is() -> None:
-    world = World()
+    world = World(ROOMY)
     a = world.client("a", has=[0, 1, 3])
     assert not open_claims(world)
     world.cache(a.task)
@@ -118,7 +121,7 @@ def test_what_is_not_known_yet_is_offered_as_soon_as_it_is() -> None:
 
 
 def test_a_peer_that_leaves_takes_along_what_was_not_known_yet() -> None:
-    world = World()
+    world = World(ROOMY)
     a = world.client("a", has=[0, 1, 3])
     world.cache(a.task, 1)
     judge(world)
@@ -143,7 +146,7 @@ def test_more_pieces_than_the_file_has_are_refused(has: list[int]) -> None:
 
 
 def test_a_claim_that_turns_out_to_be_of_more_pieces_is_rejected_unseen() -> None:
-    world = World()
+    world = World(ROOMY)
     a = world.client("a", has=[0, 4])
     world.cache(a.task, 0, 1)
     (claim,) = open_claims(world)
@@ -222,7 +225,7 @@ def test_claims_end_with_their_task_and_with_its_failure() -> None:
 
 
 def test_claims_have_only_so_much_room() -> None:
-    world = World(Limits(most_claim_bytes=2))
+    world = World(Limits(most_claim_bytes=2, seed_slots=40, peer_slots=20))
     a = world.client("a", peer=False, has=[15])
     b = world.client("b", peer=False, has=[0])
     world.cache(a.task, 0, 15, total=16)
