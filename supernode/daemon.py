@@ -42,7 +42,9 @@ from supernode.exchange import Responder
 from supernode.feed import Feed
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
+from supernode.recording.dumps import STALLED, Dumps
 from supernode.services.cdn import Cdn
+from supernode.services.dumping import Dumping
 from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
 from supernode.services.preheating import Preheating
@@ -165,13 +167,15 @@ def _services(
         most_per_origin=config.origin.max_connections_per_origin,
     )
     eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
+    dumping = Dumping(dispatch, Dumps(config.disk.state_dir))
     return {
+        "dumping": dumping.run,
+        "watchdog": Watchdog(partial(dumping.dump, STALLED)).run,
         "restoration": Restoration(dispatch, store).run,
         "eviction": eviction.run,
         "cdn": cdn.run,
         "preheating": Preheating(dispatch).run,
         "expiry": Expiry(dispatch).run,
-        "watchdog": Watchdog().run,
     }
 
 

@@ -1,0 +1,53 @@
+"""A snapshot taken while everything changes is of the moment it began."""
+
+import random
+from collections import Counter
+from contextlib import suppress
+
+import pytest
+
+from supernode.core import invariants
+from supernode.core.errors import DomainError
+from supernode.core.tracker import Tracker
+from supernode.recording import portrait
+from supernode.recording.snapshot import Snapshot
+from tests.unit.recording.crowd import LIMITS, Crowd
+
+
+@pytest.mark.parametrize("at_once", [0, 1, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_snapshot_is_of_the_moment_it_began(seed: int, at_once: int) -> None:
+    tracker, chance = Tracker(LIMITS), random.Random(seed)
+    crowd = Crowd(tracker, seed)
+    state = tracker._state
+    happened: Counter[str] = Counter()
+    then = portrait.encoded_now(state)
+    snapshot = Snapshot(state)
+    for number, command in enumerate(crowd.commands(6_000)):
+        snapshot.proceed(at_once)
+        if number % 17 == 0:
+            snapshot.proceed()
+            assert portrait.encoded(snapshot.values, snapshot.rows) == then
+            then = portrait.encoded_now(state)
+            snapshot = Snapshot(state)
+        try:
+            _, events = tracker.execute(command, now=crowd.now, chance=chance)
+        except DomainError:
+            happened["refused"] += 1
+        else:
+            happened.update(type(event).__name__ for event in events)
+    snapshot.proceed()
+    # Otherwise the crowd does too little to show anything.
+    assert len(happened) == 34, happened
+
+
+def test_a_state_is_built_again_from_its_portrait() -> None:
+    tracker, chance = Tracker(LIMITS), random.Random(0)
+    crowd = Crowd(tracker, 0)
+    for command in crowd.commands(6_000):
+        with suppress(DomainError):
+            tracker.execute(command, now=crowd.now, chance=chance)
+    drawn = portrait.encoded_now(tracker._state)
+    built = portrait.built(drawn)
+    invariants.check(built)
+    assert portrait.encoded_now(built) == drawn
