@@ -1,4 +1,4 @@
-"""``supernode debug``: the flight recorder's dumps, written and replayed."""
+"""``supernode debug``: what a running supernode can tell about itself."""
 
 import os
 import sys
@@ -10,8 +10,6 @@ import click
 from supernode.config import errors as config_errors
 from supernode.config.options import flags, loaded
 
-EXIT_NOT_AS_RECORDED = 1
-EXIT_UNUSABLE = 65
 EXIT_UNAVAILABLE = 69
 DUMP_SECONDS = 60.0
 """How long a running supernode is given to write a dump."""
@@ -20,7 +18,7 @@ POLL_SECONDS = 0.05
 
 @click.group
 def command() -> None:
-    """Look into a supernode: what it did of late, and why it went wrong."""
+    """Look into a running supernode."""
 
 
 @command.command(params=flags())
@@ -29,7 +27,7 @@ def dump(**given: object) -> None:
 
     Takes the flags of `serve` and looks at the same file and environment: it is asked that
     supernode which runs with the same state directory. The dump has no secrets in it, but names
-    peers and files.
+    peers and files; `supernode simulate --replay` runs it again.
 
     Exit status: 0 dumped, 69 none is running or it does not answer, 78 a setting cannot be used.
     """
@@ -62,34 +60,6 @@ async def _dumped(state_dir: Path) -> Path:
         while not (written := set(dumps.files(ASKED)) - before):  # noqa: ASYNC110 - by another process
             await trio.sleep(POLL_SECONDS)
     return written.pop()
-
-
-@command.command
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--check", is_flag=True, help="Verify all invariants after each command.")
-def replay(file: Path, check: bool) -> None:
-    """Run a dump again, bit for bit, up to its end or to the command that fails.
-
-    Use the version of the supernode that wrote it.
-
-    Exit status: 0 everything went as recorded, 1 the core failed or did something else, or you
-    interrupted it, 65 the file is no dump that can be replayed.
-    """
-    from supernode.recording.dump_file import DumpError
-    from supernode.recording.replay import Ended
-    from supernode.recording.replay import replay as run
-
-    try:
-        result = run(file, check=check)
-    except DumpError as error:
-        _fail(str(error), EXIT_UNUSABLE)
-    click.echo(f"{result.commands} of {result.recorded} commands, {result.events} events")
-    if result.ended is Ended.AS_RECORDED:
-        click.echo(result.ended.value)
-        return
-    click.echo(f"command {result.commands}: {result.command}")
-    click.echo(": ".join(filter(None, (result.ended.value, result.problem))))
-    sys.exit(EXIT_NOT_AS_RECORDED)
 
 
 def _fail(problem: str, status: int) -> NoReturn:

@@ -46,13 +46,13 @@ class Dispatcher:
         self.recorder.begin(command, now)
         try:
             answer, events = self.tracker.execute(command, now=now, chance=self._chance)
-        except DomainError:
-            self.recorder.end(())
+        except DomainError as refusal:
+            self.recorder.end(refusal, ())
             raise
         except Exception as defect:
             self.recorder.stop()
             self.broken.set()
             raise InvariantError(f"the core failed: {defect!r}") from defect
-        self.recorder.end(events)
+        self.recorder.end(answer, events)
         self.feed.publish(events)
         return answer

@@ -45,10 +45,14 @@ class Tracker:
     """Knows who has which piece and says who takes what from whom.
 
     Not for concurrent use; synchronous, so on one event loop every command is atomic.
+
+    Args:
+        limits: of a tracker that knows nothing yet.
+        state: what it knows otherwise.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self._state = State(limits or Limits())
+    def __init__(self, limits: Limits | None = None, *, state: State | None = None) -> None:
+        self._state = state or State(limits or Limits())
 
     def execute(self, command: Command[A], *, now: float, chance: Chance) -> tuple[A, list[Event]]:
         """Carry out one command.
@@ -69,6 +73,11 @@ class Tracker:
         return answer, step.events
 
     # What may be looked at; by everyone, changed by no one.
+
+    @property
+    def state(self) -> State:
+        """All that is known, for those who copy it as a whole."""
+        return self._state
 
     @property
     def limits(self) -> Limits:

@@ -31,22 +31,22 @@ class Dumps:
     def __init__(self, state_dir: Path) -> None:
         self.directory = state_dir / "dumps"
 
-    def write(self, recorded: Sequence[Recorded], *, cause: str, at: float) -> Path:
+    def write(self, recorded: Sequence[Recorded], *, cause: str) -> Path:
         """Write a dump and remove the oldest; return its path. Takes a while, see ``dump_file``.
 
         Args:
             recorded: what the recorder has.
             cause: a word for the file's name.
-            at: when, in seconds since the epoch.
 
         Raises:
             OSError: it cannot be written.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        moment = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3]
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         path = self.directory / f"{moment}Z-{cause}{SUFFIX}"
-        dump_file.write(path, recorded, cause=cause, at=at)
-        for old in self.files(cause)[:-KEPT]:
+        dump_file.write(path, recorded, cause=cause)
+        # The clock may have been set back: what was written now is the latest, whatever its name.
+        for old in [file for file in self.files(cause) if file != path][: 1 - KEPT]:
             old.unlink(missing_ok=True)
         return path
 

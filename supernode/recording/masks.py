@@ -4,13 +4,16 @@ A file's ID is made of the secrets, too: of its URL with the credentials, of the
 whom to trust. So the ID goes along.
 """
 
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
-from supernode.core.commands import AdoptTask, Command, CreatePreheat, RegisterTask
-from supernode.core.identity import TaskId, task_id, trust_mark, without_credentials
+from supernode.core.commands import Command
+from supernode.core.events import Event
+from supernode.core.identity import TaskId, without_credentials
 from supernode.core.model import TaskSpec
+
+S = TypeVar("S", bound="Command | Event")  # type: ignore[type-arg]  # whatever it answers
 
 
 class MaskedSpec(TaskSpec, frozen=True, kw_only=True):
@@ -23,6 +26,11 @@ class MaskedSpec(TaskSpec, frozen=True, kw_only=True):
 
     task: TaskId
     means: int
+
+    @property
+    def identity(self) -> TaskId:
+        """The ID of the original's task."""
+        return self.task
 
     @property
     def bytes_to_fetch_with(self) -> int:
@@ -42,9 +50,10 @@ def masked(spec: TaskSpec, task: TaskId) -> MaskedSpec:
     """
     if isinstance(spec, MaskedSpec):
         return spec
+    shown = without_credentials(spec.task_url)
     return MaskedSpec(
-        raw_url=without_credentials(spec.raw_url),
-        task_url=without_credentials(spec.task_url),
+        raw_url=shown,  # what is filtered out of the other one is most often a signature
+        task_url=shown,
         md5=spec.md5,
         identifier=spec.identifier,
         headers=spec.headers.emptied(),
@@ -57,25 +66,10 @@ def masked(spec: TaskSpec, task: TaskId) -> MaskedSpec:
     )
 
 
-def masked_command(command: Command[Any]) -> Command[Any]:
-    """Return a command without the secrets of its spec, if it has one."""
-    match command:
-        case RegisterTask(spec=spec) | CreatePreheat(spec=spec):
-            return msgspec.structs.replace(command, spec=masked(spec, _identity(spec)))
-        case AdoptTask(spec=spec, task=task):
-            return msgspec.structs.replace(command, spec=masked(spec, task))
-    return command
-
-
-def _identity(spec: TaskSpec) -> TaskId:
-    """Return the ID of a spec's task, as :meth:`supernode.core.transitions.step.Step.identify`."""
-    if isinstance(spec, MaskedSpec):
-        return spec.task
-    headers = spec.headers.reveal().items()
-    return task_id(
-        spec.task_url,
-        md5=spec.md5,
-        identifier=spec.identifier,
-        byte_range=",".join(value for name, value in headers if name.lower() == "range"),
-        trust=trust_mark(insecure=spec.insecure, root_cas=spec.root_cas),
-    )
+def without_secrets(said: S) -> S:
+    """Return a command or an event without the secrets of its spec, if it has one."""
+    spec: TaskSpec | None = getattr(said, "spec", None)
+    if spec is None:
+        return said
+    task = getattr(said, "task", None) or spec.identity
+    return msgspec.structs.replace(said, spec=masked(spec, task))

@@ -4,67 +4,56 @@ Records refer to each other by number. The same state gives the same bytes, what
 in: what has no order is sorted.
 """
 
+import marshal
 from collections.abc import Iterator
-from enum import Enum
-from itertools import chain
 from typing import Any
 
 import msgspec
-from msgspec.msgpack import Ext
 
-from supernode.core import model, reasons
-from supernode.core.model import LastPull, Limits, Secrets
+from supernode.core.model import Limits
+from supernode.core.reasons import Reason
 from supernode.core.state import State
-from supernode.recording.masks import MaskedSpec
-from supernode.recording.snapshot import CONTAINERS, PLANS, Frozen, Row, Snapshot, Value
+from supernode.recording import plain
+from supernode.recording.snapshot import PLANS, Container, Snapshot
 
-_RECORD, _INTEGER, _MEMBER, _OBJECT = range(1, 5)
-"""What is encoded as an extension: a reference to a record, an integer of more than 64 bits, a
-member of an enumeration, an object that never changes."""
-
-_ENUMS: dict[str, type[Enum]] = {
-    name: kind
-    for name, kind in chain(vars(model).items(), vars(reasons).items())
-    if isinstance(kind, type) and issubclass(kind, Enum)
-}
-_CLASSES: dict[str, type] = {record.__name__: record for record in PLANS}
-_INTEGERS = range(-(1 << 63), 1 << 64)
+_CLASSES = {kind.__name__: kind for kind in PLANS}
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (str, int, tuple, Reason, type(None))}
+"""What else the containers of a state hold."""
 
 
-class _Record(msgspec.Struct, array_like=True):
+class _Things(msgspec.Struct, array_like=True):
+    """Things of one kind, plain or, if they are records, by number."""
+
     kind: str
-    values: list[Any]
-    containers: list[Any]
+    plain: list[Any]
 
 
-class _Portrait(msgspec.Struct):
+class _Portrait(msgspec.Struct, array_like=True):
     """A state.
 
     Args:
-        fields: by class of records, the names of the values and of the containers.
+        limits: of its own attributes this one,
+        containers: those that are containers, each by its keys, if it has any, and values,
+        values: and the others.
+        records: each the name of its class and its fields.
     """
 
     limits: dict[str, Any]
-    attributes: dict[str, Any]
-    fields: dict[str, tuple[list[str], list[str]]]
-    records: list[_Record]
+    containers: dict[str, tuple[_Things, _Things]]
+    values: dict[str, Any]
+    records: list[msgspec.Raw]
 
 
-def encoded(values: dict[str, Value], rows: dict[int, Row]) -> bytes:
-    """Return the portrait of a snapshot.
-
-    Args:
-        values: see :class:`Snapshot`; so for
-        rows: which are all there.
-    """
-    return msgspec.msgpack.encode(_Drawing(rows).of(values))
+def encoded(snapshot: Snapshot) -> bytes:
+    """Return the portrait of a snapshot, which is complete."""
+    return msgspec.msgpack.encode(_Drawing(snapshot).portrait())
 
 
 def encoded_now(state: State) -> bytes:
     """Return the portrait of a state as it is now."""
     snapshot = Snapshot(state)
     snapshot.proceed()
-    return encoded(snapshot.values, snapshot.rows)
+    return encoded(snapshot)
 
 
 def built(data: bytes) -> State:
@@ -72,128 +61,92 @@ def built(data: bytes) -> State:
 
     Raises:
         msgspec.DecodeError: it is none.
-        LookupError, ValueError, TypeError: it is one of another core.
+        LookupError, ValueError, TypeError, AttributeError: it is one of another core.
     """
     portrait = msgspec.msgpack.decode(data, type=_Portrait)
-    reading = _Reading(portrait)
-    state = State(Limits(**portrait.limits))
-    for name, value in portrait.attributes.items():
-        setattr(state, name, reading.value(value))
+    records = _records(portrait.records)
+    state = State(plain.build(Limits, portrait.limits))
+    for name, value in portrait.values.items():
+        setattr(state, name, value)
+    for name, (keys, values) in portrait.containers.items():
+        container = type(getattr(state, name))
+        contents = _things(values, records)
+        if issubclass(container, dict):
+            contents = list(zip(_things(keys, records), contents, strict=True))
+        setattr(state, name, container(contents))
     return state
 
 
+def _records(rows: list[msgspec.Raw]) -> list[Any]:
+    drawn = [plain.decoded(row) for row in rows]
+    records: list[Any] = [object.__new__(_CLASSES[kind]) for kind, *_ in drawn]
+    for record, (_, *fields) in zip(records, drawn, strict=True):
+        plan = PLANS[type(record)]
+        for (name, hint), field in zip(plan.hints.items(), fields, strict=True):
+            if name not in plan.references:
+                value = plain.build(hint, field)
+            elif isinstance(field, dict):
+                value = {key: records[number] for key, number in field.items()}
+            else:
+                value = records[field]
+            setattr(record, name, value)
+    return records
+
+
+def _things(things: _Things, records: list[Any]) -> list[Any]:
+    if things.kind in _CLASSES:
+        return [records[number] for number in things.plain]
+    return [plain.build(_KINDS[things.kind], thing) for thing in things.plain]
+
+
 class _Drawing:
-    def __init__(self, rows: dict[int, Row]) -> None:
-        self._rows = rows
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
         self._numbers: dict[int, int] = {}
+        """By the ``id`` of the record."""
         self._meant: list[int] = []
         """Whom the numbers stand for."""
 
-    def of(self, values: dict[str, Value]) -> dict[str, Any]:
-        """Return the fields of a portrait."""
-        limits: Limits = values["limits"]
-        others = {name: value for name, value in values.items() if name != "limits"}
-        return {
-            "limits": limits,
-            "attributes": {name: self._plain(value) for name, value in others.items()},
-            "fields": {
-                kind.__name__: (plan.names, plan.container_names) for kind, plan in PLANS.items()
-            },
-            "records": list(self._records()),
+    def portrait(self) -> _Portrait:
+        values = self._snapshot.attributes.copy()
+        limits = plain.builtins(values.pop("limits"))
+        containers = {
+            name: (self._things(value.keys), self._things(value.values))
+            for name, value in self._snapshot.attributes.items()
+            if isinstance(value, Container) and values.pop(name)
         }
+        return _Portrait(limits, containers, values, list(self._records()))
+
+    def _things(self, things: list[Any]) -> _Things:
+        kind = type(next(iter(things), None))
+        if kind in PLANS:
+            return _Things(kind.__name__, [self._number(id(record)) for record in things])
+        if kind.__name__ not in _KINDS:
+            raise TypeError(f"{kind} is not recorded")
+        return _Things(kind.__name__, plain.builtins(things))
 
     def _records(self) -> Iterator[msgspec.Raw]:
-        """Yield the records by number, encoded, for they are many; each may lead to more."""
+        """Yield the records by number; each may lead to more."""
         for identity in self._meant:
-            row = self._rows[identity]
-            drawn = _Record(
-                type(row.record).__name__,
-                list(map(self._plain, row.values)),
-                list(map(self._plain, row.containers)),
-            )
-            yield msgspec.Raw(msgspec.msgpack.encode(drawn))
+            kind, *fields = marshal.loads(self._snapshot.rows[identity])  # noqa: S302 - our own
+            plan = _PLANS[kind]
+            for place, (name, field) in enumerate(zip(plan.hints, fields, strict=True)):
+                if isinstance(field, set):
+                    fields[place] = sorted(field)
+                elif name in plan.references:
+                    fields[place] = self._numbered(field)
+            yield msgspec.Raw(plain.encoded([kind, *fields]))
 
-    def _plain(self, value: Value) -> object:
-        kind = type(value)
-        if kind in (str, float, bool, bytes) or value is None:
-            return value
-        if kind is int:
-            return value if value in _INTEGERS else Ext(_INTEGER, _bytes_of(value))
-        if kind is tuple:
-            return list(map(self._plain, value))
-        if kind is Frozen:
-            values = sorted(value.values, key=repr) if value.kind == "set" else value.values
-            return {
-                "kind": value.kind,
-                "keys": list(map(self._plain, value.keys)),
-                "values": list(map(self._plain, values)),
-            }
-        if kind in PLANS:
-            return Ext(_RECORD, _bytes_of(self._number(value)))
-        if isinstance(value, Enum):
-            return Ext(_MEMBER, f"{kind.__name__}.{value.name}".encode())
-        return Ext(_OBJECT, msgspec.msgpack.encode([kind.__name__, self._content(value)]))
+    def _numbered(self, meant: Any) -> Any:  # noqa: ANN401 - one record or a dictionary of them
+        if isinstance(meant, dict):
+            return {key: self._number(identity) for key, identity in meant.items()}
+        return self._number(meant)
 
-    def _content(self, value: Value) -> object:
-        match value:
-            case MaskedSpec():
-                return msgspec.to_builtins(value, enc_hook=Secrets.names)
-            case LastPull():
-                return msgspec.to_builtins(value)
-        raise TypeError(f"{type(value)} is not recorded")
-
-    def _number(self, record: object) -> int:
-        number = self._numbers.setdefault(id(record), len(self._meant))
+    def _number(self, identity: int) -> int:
+        number = self._numbers.setdefault(identity, len(self._meant))
         if number == len(self._meant):
-            self._meant.append(id(record))
+            self._meant.append(identity)
         return number
 
 
-class _Reading:
-    def __init__(self, portrait: _Portrait) -> None:
-        self._records: list[Any] = [
-            object.__new__(_CLASSES[each.kind]) for each in portrait.records
-        ]
-        for record, drawn in zip(self._records, portrait.records, strict=True):
-            for names, values in zip(
-                portrait.fields[drawn.kind], (drawn.values, drawn.containers), strict=True
-            ):
-                for name, value in zip(names, values, strict=True):
-                    setattr(record, name, self.value(value))
-
-    def value(self, raw: Any) -> Any:  # noqa: ANN401 - anything that a state holds
-        """Return the value that was drawn as ``raw``."""
-        match raw:
-            case list():
-                return tuple(map(self.value, raw))
-            case {"kind": kind, "keys": keys, "values": values}:
-                container = CONTAINERS[kind]
-                contents = map(self.value, values)
-                if issubclass(container, dict):
-                    return container(zip(map(self.value, keys), contents, strict=True))
-                return container(contents)
-            case Ext(code=code, data=data):
-                return self._extension(code, bytes(data))
-        return raw
-
-    def _extension(self, code: int, data: bytes) -> Any:  # noqa: ANN401 - likewise
-        if code == _RECORD:
-            return self._records[_integer(data)]
-        if code == _INTEGER:
-            return _integer(data)
-        if code == _MEMBER:
-            kind, _, name = data.decode().partition(".")
-            return _ENUMS[kind][name]
-        kind, content = msgspec.msgpack.decode(data)
-        if kind == LastPull.__name__:
-            return msgspec.convert(content, LastPull)
-        headers = Secrets(dict.fromkeys(content["headers"], ""))
-        return MaskedSpec(**(content | {"headers": headers, "root_cas": ()}))
-
-
-def _bytes_of(number: int) -> bytes:
-    return number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
-
-
-def _integer(data: bytes) -> int:
-    return int.from_bytes(data, "big", signed=True)
+_PLANS = {kind.__name__: plan for kind, plan in PLANS.items()}

@@ -1,29 +1,22 @@
 """A recording run again: the same commands, times and chance on the same state, bit for bit."""
 
 import random
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from supernode.core.commands import Command
-from supernode.core.errors import DomainError, TaskConflict
+from supernode.core.errors import DomainError
 from supernode.core.events import Event
-from supernode.core.identity import TaskId
-from supernode.core.model import Task, TaskSpec
-from supernode.core.scheduler import Chance
 from supernode.core.state import State
-from supernode.core.tracker import _COMMANDS, Tracker
-from supernode.core.transitions.step import Step, _difference
-from supernode.recording import command_log, dump_file, portrait
+from supernode.core.tracker import Tracker
+from supernode.recording import command_log, plain, portrait
 from supernode.recording.dump_file import Dump, DumpError, Generation
-from supernode.recording.masks import MaskedSpec
-from supernode.recording.recorder import Outcome
-
-A = TypeVar("A")
+from supernode.recording.recorder import REFUSED, Outcome
 
 
 class Ended(Enum):
@@ -56,18 +49,16 @@ class ReplayResult:
     command: str
 
 
-def replay(file: Path, *, check: bool = False) -> ReplayResult:
+def replay(dump: Dump) -> ReplayResult:
     """Replay a dump up to its end, or to the first command that fails or diverges.
 
-    Args:
-        file: the dump.
-        check: verify all invariants after each command, which takes long if the state is large.
+    What came of a command is compared with what is recorded of that. The whole state is compared
+    and its invariants are checked where there is a snapshot; at the end these are, too.
 
     Raises:
-        OSError: the file cannot be read.
-        DumpError: it is no dump that can be replayed.
+        DumpError: it cannot be replayed.
     """
-    return _Replay(dump_file.read(file), check=check).run()
+    return _Replay(dump).run()
 
 
 class _Diverged(Exception):
@@ -75,16 +66,15 @@ class _Diverged(Exception):
 
 
 class _Replay:
-    def __init__(self, dump: Dump, *, check: bool) -> None:
+    def __init__(self, dump: Dump) -> None:
         if not dump.generations:
             raise DumpError("nothing is recorded in it")
         self._generations = dump.generations
-        self._check = check
         self._commands = 0
         self._events = 0
         self._last = ""
         first = dump.generations[0]
-        self._tracker = _Tracker(_state(first))
+        self._tracker = Tracker(state=_state(first))
         self._chance = random.Random()  # noqa: S311 - it repeats what was recorded
         self._chance.setstate(first.chance)
 
@@ -95,38 +85,40 @@ class _Replay:
                     self._compare(generation)
                 for command, now, outcome in generation.commands():
                     self._execute(command, now, outcome)
+            self._tracker.check()
         except _Diverged as difference:
             return self._result(Ended.DIVERGED, str(difference))
         except KeyboardInterrupt:
             return self._result(Ended.INTERRUPTED, "")
         except DumpError:
             raise
-        except Exception as defect:  # noqa: BLE001 - whatever it is, it is what was looked for
-            return self._result(Ended.FAILED, repr(defect))
+        except Exception:  # noqa: BLE001 - whatever it is, it is what was looked for
+            return self._result(Ended.FAILED, traceback.format_exc())
         return self._result(Ended.AS_RECORDED, "")
 
     def _execute(self, command: Command[Any], now: float, outcome: Outcome | None) -> None:
         self._commands += 1
         self._last = f"{command!r} at {now!r}"
-        events: Sequence[Event]
+        events: Sequence[Event] = ()
         try:
-            _, events = self._tracker.execute(command, now=now, chance=self._chance)
-        except DomainError:
-            events = ()
+            answer, events = self._tracker.execute(command, now=now, chance=self._chance)
+        except DomainError as refusal:
+            answer = refusal
         self._events += len(events)
-        if self._check:
-            self._tracker.check()
+        count = REFUSED if isinstance(answer, DomainError) else len(events)
         recorded, digest = outcome if isinstance(outcome, tuple) else (outcome, None)
-        if recorded is not None and recorded != len(events):
-            raise _Diverged(f"{len(events)} events came of it, not {recorded}")
-        if digest is not None and digest != command_log.digest(events):
-            raise _Diverged("other events came of it")
+        if recorded is not None and recorded != count:
+            raise _Diverged(f"{_said(count)}, not {_said(recorded)}")
+        if digest is not None and digest != command_log.digest(answer, events):
+            raise _Diverged("another answer or other events came of it")
 
     def _compare(self, generation: Generation) -> None:
         """Compare with what was recorded between two commands."""
         if self._chance.getstate() != generation.chance:
             raise _Diverged("after it, chance is not as recorded")
-        if generation.state not in (None, portrait.encoded_now(self._tracker.state)):
+        self._tracker.check()
+        now = portrait.encoded_now(self._tracker.state)
+        if bytes(generation.state) not in (NOTHING, now):
             raise _Diverged("after it, the state is not as recorded")
 
     def _result(self, ended: Ended, problem: str) -> ReplayResult:
@@ -134,36 +126,15 @@ class _Replay:
         return ReplayResult(ended, self._commands, self._events, recorded, problem, self._last)
 
 
+NOTHING = plain.encoded(None)
+
+
+def _said(count: int) -> str:
+    return "it was refused" if count == REFUSED else f"{count} events came of it"
+
+
 def _state(generation: Generation) -> State:
-    if generation.state is None:
-        raise DumpError("there is no snapshot in it")
     try:
         return portrait.built(generation.state)
-    except (msgspec.DecodeError, LookupError, ValueError, TypeError) as error:
+    except (msgspec.DecodeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise DumpError(f"its state is not one of this supernode: {error!r}") from error
-
-
-class _Tracker(Tracker):
-    """A tracker that begins with a state, and knows files whose secrets it does not."""
-
-    def __init__(self, state: State) -> None:
-        super().__init__(state.limits)
-        self.state = self._state = state
-
-    def execute(self, command: Command[A], *, now: float, chance: Chance) -> tuple[A, list[Event]]:
-        step = _Step(self._state, now, chance)
-        answer = _COMMANDS[type(command)](step, command)
-        return answer, step.events
-
-
-class _Step(Step):
-    """A step that is told the ID of a file, which it could not compute."""
-
-    __slots__ = ()
-
-    def identify(self, spec: TaskSpec) -> tuple[TaskId, Task | None]:
-        assert isinstance(spec, MaskedSpec)
-        task = self.state.tasks.get(spec.task)
-        if task is not None and (problem := _difference(task.spec, spec)):
-            raise TaskConflict(f"task {spec.task} {problem}")
-        return spec.task, task

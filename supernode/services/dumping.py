@@ -1,6 +1,5 @@
 """Dumping: writes what the flight recorder has to a file, when it is told or the core breaks."""
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import structlog
@@ -8,7 +7,9 @@ import trio
 
 from supernode.dispatch import Dispatcher
 from supernode.recording.dumps import ASKED, BROKEN, SIGNAL, Dumps
-from supernode.recording.recorder import Recorded
+
+CATCH_UP_RECORDS = 1_000
+"""How much of a snapshot is taken before the event loop gets its turn."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -22,7 +23,8 @@ class Dumping:
     """
 
     def __init__(self, dispatch: Dispatcher, dumps: Dumps) -> None:
-        self._dispatch = dispatch
+        self._recorder = dispatch.recorder
+        self._broken = dispatch.broken
         self._dumps = dumps
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -31,15 +33,24 @@ class Dumping:
             with trio.open_signal_receiver(SIGNAL) as signals, self._owned():
                 task_status.started()
                 async for _ in signals:
-                    recorded = self._dispatch.recorder.recorded()
-                    await trio.to_thread.run_sync(self._write, recorded, ASKED)
+                    while self._recorder.catch_up(CATCH_UP_RECORDS):
+                        await trio.lowlevel.checkpoint()
+                    await trio.to_thread.run_sync(self.dump, ASKED)
         finally:
-            if self._dispatch.broken.is_set():
+            if self._broken.is_set():
+                self._recorder.catch_up()
                 self.dump(BROKEN)  # on the event loop: there is nobody else to be held up
 
     def dump(self, cause: str) -> None:
         """Write a dump and log where it is. Takes a while, in any thread; does not fail."""
-        self._write(self._dispatch.recorder.recorded(), cause)
+        try:
+            path = self._dumps.write(self._recorder.recorded(), cause=cause)
+        except OSError as error:
+            log.error("cannot write a dump", cause=cause, reason=str(error))
+        except Exception:  # a defect here must not end what goes on without dumps
+            log.exception("cannot write a dump", cause=cause)
+        else:
+            log.warning("dumped", cause=cause, path=str(path))
 
     def _owned(self) -> AbstractContextManager[object]:
         try:
@@ -47,11 +58,3 @@ class Dumping:
         except OSError as error:
             log.warning("cannot be asked for dumps", reason=str(error))
             return nullcontext()
-
-    def _write(self, recorded: Sequence[Recorded], cause: str) -> None:
-        try:
-            path = self._dumps.write(recorded, cause=cause, at=self._dispatch.recorder.now)
-        except OSError as error:
-            log.error("cannot write a dump", cause=cause, reason=str(error))
-        else:
-            log.warning("dumped", cause=cause, path=str(path))
