@@ -78,7 +78,7 @@ class _Head(msgspec.Struct, array_like=True):
 
 
 def write(path: Path, recorded: Sequence[Recorded], *, cause: str) -> None:
-    """Write a dump, all of it or nothing. Takes 10 µs for each record, 1 µs for each command.
+    """Write a dump, all of it or nothing. Takes 10 µs for each record, less for a command.
 
     Raises:
         OSError: it cannot be written.

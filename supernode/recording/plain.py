@@ -13,7 +13,7 @@ from supernode.core.model import Secrets, TaskSpec
 from supernode.recording.masks import MaskedSpec
 
 _INTEGER = 1
-"""The extension of MessagePack that is an integer of more than 64 bits: a bitset."""
+"""The one extension of MessagePack: an integer of more than 64 bits, such as a bitset."""
 _FITS = range(-(1 << 63), 1 << 64)
 
 
@@ -23,12 +23,12 @@ def _names(value: object) -> object:
     raise TypeError(f"{type(value)} is not recorded")
 
 
-def _bitset(code: int, data: memoryview) -> object:
-    return int.from_bytes(data, "big", signed=True) if code == _INTEGER else Ext(code, bytes(data))
+def _integer(_code: int, data: memoryview) -> int:
+    return int.from_bytes(data, "big", signed=True)
 
 
 _encode = msgspec.msgpack.Encoder(enc_hook=_names).encode
-_decode = msgspec.msgpack.Decoder(ext_hook=_bitset).decode
+_decode = msgspec.msgpack.Decoder(ext_hook=_integer).decode
 
 
 def encoded(value: object) -> bytes:

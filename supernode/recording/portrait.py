@@ -17,7 +17,9 @@ from supernode.recording import plain
 from supernode.recording.snapshot import PLANS, Container, Snapshot
 
 _CLASSES = {kind.__name__: kind for kind in PLANS}
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (str, int, tuple, Reason, type(None))}
+_KINDS: dict[str, Any] = {
+    kind.__name__: kind for kind in (str, int, float, tuple, Reason, type(None))
+}
 """What else the containers of a state hold."""
 
 

@@ -1,8 +1,9 @@
 """The flight recorder: everything that entered the core of late, and the state before it.
 
 What is kept is cut into *generations*, each a snapshot with the commands since. The last two are
-there, so at least the last 50,000 commands are, unless they are very large. In memory that is
-32 MiB of commands at most, and 300 bytes for each peer, each download, each lease, all of it twice.
+there, so at least the last 50,000 commands are, unless they are very large. In memory a generation
+is 10 MB of usual commands, never more than 16 MiB and what came while its snapshot was taken, and
+300 bytes for each peer, each download, each lease.
 """
 
 import random
@@ -20,9 +21,9 @@ LENGTH = 50_000
 """How many commands make a generation, unless they are too many bytes."""
 MOST_BYTES = 16 << 20
 RECORDS_AT_ONCE = 16
-"""How much of a snapshot is taken with each command: less than 0.1 ms …"""
+"""How much of a snapshot is taken with each command: 0.05 ms …"""
 BYTES_A_RECORD = 256
-"""… and one record more for so many bytes of the command. So while a snapshot is being taken, no
+"""… and one more for so many bytes of the command. So while a snapshot is being taken, not many
 more bytes of commands come than it has."""
 DIGEST_EVERY = 16
 """Of every command it is recorded how many events came of it; of some its answer and which."""

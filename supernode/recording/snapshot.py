@@ -70,11 +70,11 @@ class Snapshot:
         ]
         """Whoever is to be taken lives at least so long, so that its ``id`` is nobody else's."""
         self._surrounded: set[PeerId] = set()
-        """Peers that all swarms have been taken of."""
+        """Peers whose swarms have all been taken."""
         state.before_change = self._take_before
 
     def proceed(self, records: int | None = None) -> None:
-        """Take so many more records, or all that are left; 2 µs each."""
+        """Take so many more records, or all that are left; 3 µs each."""
         taken = 0
         for record in islice(self._next, records):
             self._take(record)
