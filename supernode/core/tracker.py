@@ -45,14 +45,13 @@ class Tracker:
     """Knows who has which piece and says who takes what from whom.
 
     Not for concurrent use; synchronous, so on one event loop every command is atomic.
-
-    Args:
-        limits: of a tracker that knows nothing yet.
-        state: what it knows otherwise.
     """
 
-    def __init__(self, limits: Limits | None = None, *, state: State | None = None) -> None:
-        self._state = state or State(limits or Limits())
+    def __init__(self, begin_with: Limits | State | None = None) -> None:
+        """Begin with nothing known, or with a state that nobody else changes from now on."""
+        if not isinstance(begin_with, State):
+            begin_with = State(begin_with or Limits())
+        self._state = begin_with
 
     def execute(self, command: Command[A], *, now: float, chance: Chance) -> tuple[A, list[Event]]:
         """Carry out one command.

@@ -45,10 +45,15 @@ def decoded(data: bytes) -> Any:  # noqa: ANN401 - plain data
 
 
 def builtins(value: object) -> Any:  # noqa: ANN401 - plain data
-    """Return a value as plain data: what has fields as a map, a member by its name."""
-    if value is None or isinstance(value, Enum):
-        return value and value.name
-    return msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=_names)
+    """Return a value as the plain data that it is decoded as."""
+    if isinstance(value, Enum):
+        return _of_member(value)
+    return None if value is None else decoded(encoded(value))
+
+
+@cache
+def _of_member(member: Enum) -> object:
+    return decoded(encoded(member))
 
 
 def _fitting(value: object) -> object:
@@ -61,8 +66,9 @@ def _fitting(value: object) -> object:
             return list(map(_fitting, value))
         case dict():
             return {key: _fitting(each) for key, each in value.items()}
-        case msgspec.Struct():
-            return {name: _fitting(getattr(value, name)) for name in value.__struct_fields__}
+    kind: type = type(value)
+    if issubclass(kind, msgspec.Struct) or is_dataclass(kind):
+        return {name: _fitting(getattr(value, name)) for name in fields(kind)}
     return value
 
 
@@ -95,6 +101,8 @@ def build(kind: Any, raw: Any) -> Any:  # noqa: ANN401 - a type, and anything of
         return _members(kind)[_hashable(raw)]
     if issubclass(kind, msgspec.Struct) or is_dataclass(kind):
         return kind(**{name: build(hint, raw[name]) for name, hint in fields(kind).items()})
+    if issubclass(kind, tuple) and (hints := get_type_hints(kind)):
+        return kind(*map(build, hints.values(), raw))
     return kind(raw) if kind in (set, tuple) else raw
 
 
@@ -108,8 +116,7 @@ def fields(kind: type) -> dict[str, Any]:
 
 @cache
 def _members(kind: type[Enum]) -> dict[object, Enum]:
-    by_name = dict(kind.__members__)
-    return by_name | {_hashable(decoded(encoded(member))): member for member in kind}
+    return {_hashable(_of_member(member)): member for member in kind}
 
 
 def _hashable(value: object) -> object:

@@ -10,17 +10,22 @@ from typing import Any
 
 import msgspec
 
+from supernode.core import model, reasons
+from supernode.core import state as state_module
 from supernode.core.model import Limits
-from supernode.core.reasons import Reason
 from supernode.core.state import State
 from supernode.recording import plain
 from supernode.recording.snapshot import PLANS, Container, Snapshot
 
 _CLASSES = {kind.__name__: kind for kind in PLANS}
-_KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (str, int, float, tuple, Reason, type(None))
+_PLAIN = (str, int, float, tuple, dict, list, type(None))
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in _PLAIN} | {
+    name: kind
+    for module in (model, reasons, state_module)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type)
 }
-"""What else the containers of a state hold."""
+"""What else the containers of a state may hold."""
 
 
 class _Things(msgspec.Struct, array_like=True):

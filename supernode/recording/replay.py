@@ -74,7 +74,7 @@ class _Replay:
         self._events = 0
         self._last = ""
         first = dump.generations[0]
-        self._tracker = Tracker(state=_state(first))
+        self._tracker = Tracker(_state(first))
         self._chance = random.Random()  # noqa: S311 - it repeats what was recorded
         self._chance.setstate(first.chance)
 

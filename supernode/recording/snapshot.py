@@ -141,7 +141,10 @@ def _known(records: dict[Any, Any], key: object) -> list[Any]:
 
 def _copied(value: object) -> object:
     if isinstance(value, dict):
-        return Container(list(value), list(value.values()))
+        values = list(value.values())
+        if values and isinstance(values[0], (dict, list, set)):
+            values = [each.copy() for each in values]
+        return Container(list(value), values)
     return Container([], list(value)) if isinstance(value, (list, set)) else value
 
 
