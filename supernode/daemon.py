@@ -43,7 +43,9 @@ from supernode.exchange import Responder
 from supernode.feed import Feed
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
+from supernode.recording.dumps import STALLED, Dumps
 from supernode.services.cdn import Cdn
+from supernode.services.dumping import Dumping
 from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
 from supernode.services.inspection import Inspector
@@ -185,8 +187,11 @@ def _services(
         most_per_origin=config.origin.max_connections_per_origin,
     )
     eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
+    dumping = Dumping(dispatch, Dumps(config.disk.state_dir))
     return {
         "restoration": Restoration(dispatch, store, Repair(dispatch, origin), boots).run,
+        "dumping": dumping.run,
+        "watchdog": Watchdog(partial(dumping.dump, STALLED)).run,
         "eviction": eviction.run,
         "cdn": cdn.run,
         "revalidation": Revalidation(dispatch, origin).run,
@@ -194,7 +199,6 @@ def _services(
         "inspection": Inspector(dispatch, policy).run,
         "spot checks": SpotChecks(dispatch, policy).run,
         "expiry": Expiry(dispatch).run,
-        "watchdog": Watchdog().run,
     }
 
 

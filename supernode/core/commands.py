@@ -35,9 +35,9 @@ class PieceResult(enum.StrEnum):
 
 
 class Seed(enum.Enum):
-    """The supernode itself, where a holder is named."""
+    """The supernode itself, where a holder is named; encoded as no name can be."""
 
-    SEED = "seed"
+    SEED = 0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
+from supernode.core.identity import (
+    ClientId,
+    PeerId,
+    PreheatId,
+    TaskId,
+    task_id,
+    trust_mark,
+)
 from supernode.core.pieces import PieceDigest, PieceNumber, piece_count
 from supernode.core.reasons import Reason
 from supernode.core.swarm import Swarm
@@ -168,6 +175,17 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Certificate authorities, in PEM, that are trusted to vouch for its origin."""
 
     @property
+    def identity(self) -> TaskId:
+        """The ID of the file's task."""
+        return task_id(
+            self.task_url,
+            md5=self.md5,
+            identifier=self.identifier,
+            byte_range=_byte_range(self.headers),
+            trust=trust_mark(insecure=self.insecure, root_cas=self.root_cas),
+        )
+
+    @property
     def bytes_to_fetch_with(self) -> int:
         """How much of it is there only for the fetch."""
         headers = sum(map(len, self.headers.reveal().values()))
@@ -185,6 +203,12 @@ class OriginVersion(msgspec.Struct, frozen=True, kw_only=True):
     last_modified: str = ""
     validator: str = ""
     """The one by which a fetch may go on where it broke off."""
+
+
+def _byte_range(headers: Secrets) -> str | None:
+    """Return which part of the file is asked for; in any case, for the origin heeds none."""
+    ranges = [value for name, value in headers.reveal().items() if name.lower() == "range"]
+    return ",".join(ranges) if ranges else None
 
 
 @dataclass(slots=True)

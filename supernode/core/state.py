@@ -106,6 +106,9 @@ class State:
         limits: how many slots a peer has; part of the state's meaning, so it never changes.
     """
 
+    before_change: Callable[[Event], None] | None = None
+    """Called with each event before it changes anything, while somebody copies the state."""
+
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.peers: dict[PeerId, Peer] = {}
@@ -156,6 +159,8 @@ class State:
 
     def apply(self, event: Event) -> None:
         """Change the state as the event says."""
+        if self.before_change:
+            self.before_change(event)
         _RULES[type(event)](self, event)
 
     # peers

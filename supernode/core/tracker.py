@@ -93,6 +93,11 @@ class Tracker:
     # What may be looked at; by everyone, changed by no one.
 
     @property
+    def state(self) -> State:
+        """All that is known, for those who copy it as a whole."""
+        return self._state
+
+    @property
     def limits(self) -> Limits:
         """How much may be handed out and known."""
         return self._state.limits
