@@ -8,8 +8,8 @@ from typing import Any
 from tests.e2e.machines import peers
 from tests.e2e.neighbours import MIB, Daemon, Origin, until
 
-SIZE = 96 * MIB + 17
-LIMITS = ("--notbs", "--locallimit", "12M", "--totallimit", "24M")
+SIZE = 64 * MIB + 17
+LIMITS = ("--notbs", "--locallimit", "5M", "--totallimit", "20M")
 """Slow enough that all of them are in the middle of it when it happens."""
 
 

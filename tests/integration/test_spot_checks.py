@@ -240,7 +240,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_few_at_a_time_and_no_one_waits_for_ever(hasty: None) -> None:
-    at_once: list[int] = [0]
+    at_once = [0]
     full = trio.Event()
 
     class Slow(Holder):
