@@ -66,7 +66,7 @@ _TOPICS: dict[type[Event], tuple[str, ...]] = {
 }
 _SERVICES = frozenset({TO_FETCH, TO_REVALIDATE, TO_PREHEAT, REMOVED, TO_INSPECT, TO_CHECK})
 _A_FEW = 6
-"""How many are woken by news for a few: a finished piece makes one more holder, which has two
+"""How many are woken by news for a few: a finished piece makes one more holder, which has three
 slots unless configured, and gives one slot back; some who wait have their share already."""
 
 

@@ -62,11 +62,11 @@ class Finding(enum.StrEnum):
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the scheduler may hand out, and how much may be known. Seconds, bytes/s, counts."""
 
-    seed_slots: int = 3
+    seed_slots: int = 4
     """Concurrent uploads of the supernode itself, per task."""
     seed_repeats: int = 1
     """Only below so many uploads of a task does it repeat pieces that peers have or will have."""
-    peer_slots: int = 2
+    peer_slots: int = 3
     """Concurrent uploads of one peer, over all tasks."""
     client_leases: int = 32
     """Pieces one download may have in flight."""

@@ -11,10 +11,10 @@ pieces while they are new, and be busy with what peers could give.
 
 Few pieces are under way at a time. On equal links a swarm is fastest if everybody gives one piece
 after the other, each at full speed, for only a whole piece can be passed on (Mundinger, Weber and
-Weiss, "Optimal Scheduling of Peer-to-Peer File Dissemination", Journal of Scheduling, 2008); a
-second slot covers the pause between two pieces, and makes one slow client a lesser burden. Nobody
-takes more than an equal share of all slots, so that downlinks are as much divided as uplinks and
-neither waits for the other.
+Weiss, "Optimal Scheduling of Peer-to-Peer File Dissemination", Journal of Scheduling, 2008). But
+between two pieces one is reported and the next asked for, which another upload or two must cover;
+the slots are a few for that. Nobody takes more than an equal share of all slots, so that downlinks
+are as much divided as uplinks and neither waits for the other.
 """
 
 from typing import NamedTuple, Protocol
