@@ -24,8 +24,8 @@ def check(state: State) -> None:
     failed = {task.id for task in state.tasks.values() if task.status in _FAILED}
     _must(set(state.failed) == failed, "failed tasks")
     for task in state.tasks.values():
-        waits = task.status is CdnStatus.WAITING
-        _must((task.id in state.waiting) == waits, "waiting tasks")
+        waits = task.status is CdnStatus.WAITING and not task.paused
+        _must((task in state.waiting) == waits, "waiting tasks")
         _check_task(state, task)
 
 

@@ -91,10 +91,9 @@ class Tracker:
         """Return all tasks."""
         return self._state.tasks.values()
 
-    def next_to_fetch(self, may_begin: Callable[[Task], bool] = lambda _: True) -> TaskId | None:
-        """Return the task that has waited longest for its fetch, of those that may begin."""
-        waiting = (self._state.tasks[task] for task in self._state.waiting)
-        return next((task.id for task in waiting if not task.paused and may_begin(task)), None)
+    def next_to_fetch(self, may_begin: Callable[[str], bool] = lambda _: True) -> TaskId | None:
+        """Return the task whose turn it is to be fetched, from an origin that may be asked."""
+        return self._state.waiting.first(may_begin)
 
     def has_takers(self, task: Task) -> bool:
         """Tell whether a client or a preheat waits for the file."""
