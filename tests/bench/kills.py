@@ -31,6 +31,7 @@ def main() -> None:
             kills=asked.kills,
             seed=asked.seed,
             held=not asked.own_sockets,
+            tell=partial(print, flush=True),
         )
         report = trio.run(kill)
     print(*report.lines(), sep="\n")

@@ -29,6 +29,7 @@ from tests.e2e.downloading import File, Machines
 from tests.e2e.neighbours import MIB, Daemon, Origin, daemon, nginx
 from tests.e2e.persistent_client import PersistentClient
 from tests.e2e.promises import Promises
+from tests.e2e.registering import Registering
 
 CONFIG = '[disk]\nhigh = "256MiB"\nlow = "192MiB"\n[peers]\nttl = "1m"\n'
 """That evictions and expiries never cease, and soon are as many as there will be."""
@@ -82,8 +83,10 @@ class Soak:
         self.promises = Promises()
         self.samples: list[Sample] = []
         self.events = self.clients = self.preheats = 0
+        known = Acknowledged()
+        registering = Registering(self._call, known, self.promises, self._chance, "")
         self.machines = [
-            Machines(name, directory, node.node, Acknowledged(), self.promises, rate=RATE)
+            Machines(name, directory, node.node, known, registering, self.promises, rate=RATE)
             for name in GROUPS
         ]
         large = origin.file("large", 40 * MIB)

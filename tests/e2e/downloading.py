@@ -11,6 +11,7 @@ from supernode.core.identity import task_id
 from supernode.demo.processes import child
 from tests.e2e.acknowledged import Acknowledged
 from tests.e2e.promises import Promise, Promises
+from tests.e2e.registering import Registering
 
 GRACE_SECONDS = 5.0
 DOWNLOAD_SECONDS = 120.0
@@ -33,6 +34,7 @@ class Machines:
         directory: for their homes.
         node: the supernode, as dfget takes it.
         known: where pieces that somebody has are noted.
+        registering: keeps a file in use until all have it, so that it is not evicted.
         promises: is told what came of each download.
         rate: most bytes/s of one download, as dfget takes it.
     """
@@ -43,6 +45,7 @@ class Machines:
         directory: Path,
         node: str,
         known: Acknowledged,
+        registering: Registering,
         promises: Promises,
         *,
         rate: str,
@@ -54,6 +57,7 @@ class Machines:
         self._directory = directory
         self._node = node
         self._known = known
+        self._registering = registering
         self._promises = promises
         self._rate = rate
         self._enough = False
@@ -68,13 +72,15 @@ class Machines:
         while not self._enough:
             wave += 1
             url = f"{file.url}?{self.name}={wave}"
-            task = task_id(url)
+            keeper = f"keeper-{self.name}-{wave}"
+            task = (await self._registering.download(url, keeper)).body["ID"]
             self._known.pieces[task] = file.content, set()
             async with trio.open_nursery() as nursery:
                 for number in range(machines):
                     home = self._directory / f"{self.name}{number}"
                     nursery.start_soon(self._download, f"{home.name}-{wave}", home, url, file)
             del self._known.pieces[task]
+            await self._registering.finish(task, keeper)
 
     async def _download(self, title: str, home: Path, url: str, file: File) -> None:
         """Run one dfget; check its end and its file."""
@@ -121,7 +127,9 @@ class Machines:
         look(Promise.DOWNLOADS, "registering again" not in log, f"{title} was forgotten")
         amounts = end.get("bytes")
         from_origin = amounts["origin"] if isinstance(amounts, dict) else 0
-        look(Promise.ORIGIN, from_origin == 0, f"{title} had {from_origin} bytes from the origin")
+        # Who is refused may go; that nobody is, where sockets are held, is a promise of its own.
+        what = f"{title} had {from_origin} bytes from the origin"
+        look(Promise.ORIGIN, from_origin == 0 or refused, what)
 
 
 def _sha256(path: Path) -> bytes:

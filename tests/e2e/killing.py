@@ -11,7 +11,7 @@ import json
 import random
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +101,12 @@ class Report:
 
 
 async def kill_again_and_again(
-    directory: Path, *, kills: int, seed: int, held: bool = True
+    directory: Path,
+    *,
+    kills: int,
+    seed: int,
+    held: bool = True,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Kill a supernode so often; return what came of it.
 
@@ -110,6 +115,7 @@ async def kill_again_and_again(
         kills: how often.
         seed: of every choice.
         held: whether its sockets outlive it.
+        tell: is told of each kill that everything was looked at after.
     """
     report = Report(seed, held)
     config = directory / "supernode.toml"
@@ -119,7 +125,7 @@ async def kill_again_and_again(
         daemon(directory / "supernode", f"--config={config}", held=held) as node,
     ):
         try:
-            await Campaign(directory, node, origin, report).run(kills)
+            await Campaign(directory, node, origin, report, tell).run(kills)
         finally:
             await end_uploaders(directory, GRACE_SECONDS)
     return report
@@ -133,15 +139,25 @@ class Campaign:
         node: who is killed.
         origin: where its files come from.
         report: is written.
+        tell: is told how it goes.
     """
 
-    def __init__(self, directory: Path, node: Daemon, origin: Origin, report: Report) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        node: Daemon,
+        origin: Origin,
+        report: Report,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._tell = tell
         self._node = node
         self._origin = origin
         self._report = report
         self._promises = report.promises
         self._chance = random.Random(report.seed)
         self._clock = Clock.started_now()
+        self._began = self._clock.now()
         self._known = Acknowledged()
         self._call = PersistentClient(node.control, node.data)
         self._registering = Registering(
@@ -150,7 +166,15 @@ class Campaign:
         self._slow = self._throttled(origin.file("slow", 12 * MIB))
         self._large = origin.file("large", 64 * MIB)
         self._machines = [
-            Machines(name, directory, node.node, self._known, self._promises, rate=RATE)
+            Machines(
+                name,
+                directory,
+                node.node,
+                self._known,
+                self._registering,
+                self._promises,
+                rate=RATE,
+            )
             for name in GROUPS
         ]
         self._killed_at: list[float] = []
@@ -218,6 +242,11 @@ class Campaign:
             await self._restart()
             reading.cancel()
         await self._verify()
+        broken = sum(map(len, self._promises.broken.values()))
+        self._tell(
+            f"{self._clock.now() - self._began:6.1f} s  {self._report.kills.total():4} kills, "
+            f"the last {moment}; back after {self._report.starts[-1]:.2f} s; {broken} broken"
+        )
 
     def _acknowledged(self) -> None:
         self._answers_left -= 1
@@ -315,7 +344,8 @@ class Campaign:
             ended = task["cdnStatus"] == "SUCCESS"
             look(Promise.ENDS, ended, f"{task['rawURL']}: {task['cdnStatus']} {task.get('reason')}")
         for preheat in await self._listed("/preheats"):
-            look(Promise.ENDS, preheat["status"] == "SUCCESS", str(preheat))
+            what = f"preheat of {preheat['url']}: {preheat['status']} {preheat.get('reason')}"
+            look(Promise.ENDS, preheat["status"] == "SUCCESS", what)
         strays = await self._strays()
         with trio.move_on_after(GRACE_SECONDS):
             while strays:

@@ -83,11 +83,20 @@ class Registering:
         return await self.download(f"{self._url}?shared={number % 4}", f"client-{number}")
 
     async def download(self, url: str, client: str, *, wait: int = 0) -> Answer:
-        """Register a download that will not end."""
+        """Register a download that does not end by itself."""
         answer = await self._call("POST", "/tasks", {"rawURL": url, "cID": client}, wait=wait)
         if answer.status == 201:
             self._known.downloads[answer.body["ID"]].add(client)
         return answer
+
+    async def finish(self, task: str, client: str) -> None:
+        """End a download; if it was the last one, the task may be evicted."""
+        clients = self._known.downloads[task]
+        clients.discard(client)
+        if not clients:
+            del self._known.downloads[task]
+        path = f"/tasks/{task}/pieces?clientID={client}"
+        await self._call("GET", path, {"dfgetTaskStatus": "FINISHED"})
 
     async def _preheat(self, number: int) -> Answer:
         return await self.preheat(f"{self._url}?preheat={number}")
