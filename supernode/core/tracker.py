@@ -101,8 +101,12 @@ class Tracker:
 
     def idle_tasks(self) -> Iterator[Task]:
         """Yield the tasks that nobody uses and no operator paused, least recently used first."""
-        tasks = self._state.tasks.values()
-        return (task for task in tasks if not task.in_use and not task.paused)
+        awaited = self._state.preheats_of  # until a preheat has been told that its file is there
+        return (
+            task
+            for task in self._state.tasks.values()
+            if not task.in_use and not task.paused and task.id not in awaited
+        )
 
     def preheat(self, preheat: PreheatId) -> Preheat:
         """Return a preheat. Raises NotFound."""
