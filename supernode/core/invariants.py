@@ -26,8 +26,8 @@ def check(state: State) -> None:
     failed = {task.id for task in state.tasks.values() if task.status in _FAILED}
     _must(set(state.failed) == failed, "failed tasks")
     for task in state.tasks.values():
-        waits = task.status is CdnStatus.WAITING
-        _must((task.id in state.waiting) == waits, "waiting tasks")
+        waits = task.status is CdnStatus.WAITING and not task.paused
+        _must(state.waiting.holds(task) == waits, "waiting tasks")
         _must((task.id in state.doubted) == task.doubted, "doubted tasks")
         _must(not task.doubted or task.status is CdnStatus.SUCCESS, "what is doubted is complete")
         _check_task(state, task)

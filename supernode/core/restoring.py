@@ -90,8 +90,8 @@ def _restore_task(state: State, task: Task, now: float) -> None:
         task.status, task.adopted = CdnStatus.RUNNING, True
     elif task.status is CdnStatus.RUNNING and not task.adopted:
         task.status = CdnStatus.WAITING
-    if task.status is CdnStatus.WAITING:
-        state.waiting[task.id] = None
+    if task.status is CdnStatus.WAITING and not task.paused:
+        state.waiting.add(task)
     if task.reason is not None:
         state.failed[task.id] = None
     task.retry_at = min(task.retry_at, now + state.limits.failed_origin_longest_pause)

@@ -64,6 +64,7 @@ from supernode.core.events import (
     TaskStarted,
     TaskUnpinned,
 )
+from supernode.core.fetch_queue import FetchQueue
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.model import (
     Accusation,
@@ -132,8 +133,7 @@ class State:
         self.failed: OrderedDict[TaskId, None] = OrderedDict()
         """Tasks without the file; those not used for longest come first."""
         self.next_generation = 1
-        self.waiting: OrderedDict[TaskId, None] = OrderedDict()
-        """Tasks to be fetched, in the order they were asked for."""
+        self.waiting = FetchQueue()
         self.doubted: OrderedDict[TaskId, None] = OrderedDict()
         """Tasks whose origins are to be asked whether they have changed."""
         self.leases: dict[int, Lease] = {}
@@ -326,7 +326,8 @@ class State:
         self.spec_bytes += task.spec.bytes_to_fetch_with
         self.tasks[event.task] = task
         self.tasks.move_to_end(event.task)
-        self.waiting[event.task] = None
+        if not task.paused:
+            self.waiting.add(task)
 
     def _forget_means(self, task: Task) -> None:
         self.spec_bytes -= task.spec.bytes_to_fetch_with
@@ -339,8 +340,9 @@ class State:
             self.failed.move_to_end(task.id)
 
     def _task_started(self, event: TaskStarted) -> None:
-        self.tasks[event.task].status = CdnStatus.RUNNING
-        self.waiting.pop(event.task, None)
+        task = self.tasks[event.task]
+        task.status = CdnStatus.RUNNING
+        self.waiting.discard(task)
 
     def _task_sized(self, event: TaskSized) -> None:
         task = self.tasks[event.task]
@@ -381,7 +383,7 @@ class State:
         if event.retry_at is not None:
             task.retry_at = event.retry_at
             task.failures += 1
-        self.waiting.pop(event.task, None)
+        self.waiting.discard(task)
         self.failed[event.task] = None
         for download in task.downloads.values():
             if download.peer is not None:
@@ -402,10 +404,15 @@ class State:
         task.digests = {}
 
     def _task_paused(self, event: TaskPaused) -> None:
-        self.tasks[event.task].paused = True
+        task = self.tasks[event.task]
+        task.paused = True
+        self.waiting.discard(task)
 
     def _task_resumed(self, event: TaskResumed) -> None:
-        self.tasks[event.task].paused = False
+        task = self.tasks[event.task]
+        task.paused = False
+        if task.status is CdnStatus.WAITING:
+            self.waiting.add(task)
 
     def _task_pinned(self, event: TaskPinned) -> None:
         self.tasks[event.task].pinned = True
@@ -416,7 +423,7 @@ class State:
     def _task_removed(self, event: TaskRemoved) -> None:
         task = self.tasks.pop(event.task)
         self._forget_means(task)
-        self.waiting.pop(task.id, None)
+        self.waiting.discard(task)
         self.failed.pop(task.id, None)
         self.doubted.pop(task.id, None)
         for download in task.downloads.values():

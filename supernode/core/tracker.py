@@ -122,10 +122,9 @@ class Tracker:
         """Return all tasks."""
         return self._state.tasks.values()
 
-    def next_to_fetch(self, may_begin: Callable[[Task], bool] = lambda _: True) -> TaskId | None:
-        """Return the task that has waited longest for its fetch, of those that may begin."""
-        waiting = (self._state.tasks[task] for task in self._state.waiting)
-        return next((task.id for task in waiting if not task.paused and may_begin(task)), None)
+    def next_to_fetch(self, may_begin: Callable[[str], bool] = lambda _: True) -> TaskId | None:
+        """Return the task whose turn it is to be fetched, from an origin that may be asked."""
+        return self._state.waiting.first(may_begin)
 
     def doubted_tasks(self) -> Collection[Task]:
         """Return the tasks whose origins are to be asked whether they have changed."""
@@ -156,8 +155,12 @@ class Tracker:
 
         Nobody uses them, and no operator has paused or pinned them.
         """
-        tasks = self._state.tasks.values()
-        return (task for task in tasks if not (task.in_use or task.paused or task.pinned))
+        awaited = self._state.preheats_of  # until a preheat has been told that its file is there
+        return (
+            task
+            for task in self._state.tasks.values()
+            if not (task.in_use or task.paused or task.pinned or task.id in awaited)
+        )
 
     def preheat(self, preheat: PreheatId) -> Preheat:
         """Return a preheat. Raises NotFound."""

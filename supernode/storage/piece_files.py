@@ -299,16 +299,28 @@ class PieceStore:
         Raises:
             StoreError: the file system does not tell.
         """
-        with disk_errors("asking how full the disk is"):
-            total, free = await trio.to_thread.run_sync(
-                disk_space.measure, self._root, limiter=self._disk.readers
-            )
+        total, free = await self._measure()
         return DiskUse(
             total=total,
             free=free,
             cached=sum(file.stored for file in self._files.values()),
             expected=sum(min(file.expected, _AHEAD) for file in self._files.values()),
         )
+
+    async def disk_size(self) -> int:
+        """Return how many bytes the disk can hold, whatever it holds now.
+
+        Raises:
+            StoreError: the file system does not tell.
+        """
+        total, _ = await self._measure()
+        return total
+
+    async def _measure(self) -> tuple[int, int]:
+        with disk_errors("asking how full the disk is"):
+            return await trio.to_thread.run_sync(
+                disk_space.measure, self._root, limiter=self._disk.readers
+            )
 
     async def take_inventory(self) -> Inventory:
         """Find what earlier processes completed, and remove their leftovers.

@@ -104,7 +104,7 @@ def fingerprint(state: State) -> tuple[object, ...]:
         list(state.quarantined),
         list(state.struck.items()),
         tasks,
-        list(state.waiting),
+        [(origin, list(tasks)) for origin, tasks in state.waiting.items()],
         list(state.failed),
         list(state.doubted),
         list(state.gone.items()),
