@@ -20,7 +20,7 @@ class Group(Enum):
     """Where it goes wrong: one table each. The value is what its rows begin with."""
 
     ORIGIN = "The origin …"
-    DISK = "The disk, the cache"
+    DISK = "The disk and the cache"
     JOURNAL = "The journal"
     PEERS = "A peer …"
 
@@ -134,7 +134,7 @@ class GoesOn(Outcome):
     """The daemon serves on, and its log says that something is not as usual.
 
     Args:
-        says: the line of the log.
+        says: the line of the log; "": none, for there is nothing to act on.
         does: what it does; the test has to assert it, for it is not compared.
     """
 
@@ -149,21 +149,21 @@ class GoesOn(Outcome):
     @property
     def told(self) -> str:
         """See above."""
-        return f"log: “{self.says}”"
+        return f"log: “{self.says}”" if self.says else ""
 
     @property
-    def actor(self) -> Actor:
+    def actor(self) -> Actor | None:
         """See above."""
-        return Actor.OPERATOR
+        return Actor.OPERATOR if self.says else None
 
 
 @dataclass(frozen=True)
 class StaysDown(Outcome):
-    """The daemon does not start, and has changed nothing.
+    """The daemon does not start.
 
     Args:
         status: of its exit.
-        says: the end of what it says.
+        says: the last line on stderr, without the state directory's path.
     """
 
     status: int
@@ -172,12 +172,12 @@ class StaysDown(Outcome):
     @property
     def text(self) -> str:
         """See above."""
-        return f"the daemon does not start, and changes nothing: exit status {self.status}"
+        return f"the daemon does not start: exit status {self.status}"
 
     @property
     def told(self) -> str:
         """See above."""
-        return f"stderr: “… {self.says}”"
+        return f"stderr: “{self.says}”"
 
     @property
     def actor(self) -> Actor:
@@ -251,14 +251,6 @@ def rows(faults: Iterable[Fault]) -> dict[Group, list[list[str]]]:
         *others, last = names
         what = each.what.replace("{}", f"{', '.join(others)} or {last}" if others else last)
         outcome = each.outcome
-        found[each.group].append([what, outcome.text, outcome.told, _ACTORS[outcome.actor]])
+        actor = "" if outcome.actor is None else outcome.actor.value
+        found[each.group].append([what, outcome.text, outcome.told, actor])
     return {group: table for group, table in found.items() if table}
-
-
-_ACTORS = {
-    None: "",
-    Actor.ORIGIN: "whoever runs the origin",
-    Actor.CLIENT: "whoever asks",
-    Actor.OPERATOR: "whoever runs supernode",
-    Actor.NOBODY: "nobody",
-}

@@ -109,7 +109,7 @@ async def trickle(stream: trio.abc.Stream) -> None:
         await trio.sleep(0.01)
 
 
-NAME_SERVER = "has a name whose server does not {}"
+NAME_SERVER = "has a name whose server {}"
 NO_TLS = "{}"
 ANNOUNCED = str(len(CONTENT))
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -117,6 +117,7 @@ NO_LENGTH = b"HTTP/1.1 200 OK\r\n\r\n"
 TWO_LENGTHS = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"
 NO_HTTP = "does not speak proper HTTP: {}"
 BREAKS_OFF = "breaks off {}"
+OTHER_FILE = "sends {}, though the client named the digest of another file"
 TOO_MUCH = "sends too much around the content: {}"
 ANSWERS = [
     status(400, lasting(Reason.ORIGIN_STATUS)),
@@ -267,7 +268,7 @@ ANSWERS = [
         NO_HTTP,
         passing(Reason.ORIGIN_BROKEN),
         send(b"SSH-2.0-OpenSSH_9.2\r\n"),
-        case="another protocol",
+        case="something else",
     ),
     when(
         "endless head",
@@ -339,21 +340,21 @@ ANSWERS = [
     ),
     when(
         "other content",
-        "sends a file that has not the digest asked for: {}",
+        OTHER_FILE,
         failed(Reason.DIGEST_MISMATCH),
         answer(200, CONTENT[::-1]),
-        case="another one",
+        case="one file",
     ),
     when(
         "less content",
-        "sends a file that has not the digest asked for: {}",
+        OTHER_FILE,
         failed(Reason.DIGEST_MISMATCH),
         answer(200, CONTENT[1:]),
-        case="part of it",
+        case="part of a file",
     ),
     when(
         "no content",
-        "sends a file that has not the digest asked for: {}",
+        OTHER_FILE,
         failed(Reason.DIGEST_MISMATCH),
         answer(200),
         case="nothing",
@@ -476,12 +477,14 @@ def silent_port() -> Iterator[int]:
     [
         pytest.param(None, id="unknown", marks=it("has no such name", lasting(Reason.ORIGIN_DNS))),
         pytest.param(
-            [], id="no answer", marks=it(NAME_SERVER, passing(Reason.ORIGIN_DNS), case="answer")
+            [],
+            id="no answer",
+            marks=it(NAME_SERVER, passing(Reason.ORIGIN_DNS), case="does not answer"),
         ),
         pytest.param(
             OSError(socket.EAI_AGAIN, "try again"),
             id="trouble",
-            marks=it(NAME_SERVER, passing(Reason.ORIGIN_DNS), case="work"),
+            marks=it(NAME_SERVER, passing(Reason.ORIGIN_DNS), case="fails"),
         ),
     ],
 )
@@ -509,7 +512,7 @@ async def test_a_connection_that_is_refused(
     assert "127.0.0.1" in ended.detail
 
 
-@it("is not there: nothing comes back from its address", passing(Reason.ORIGIN_TIMEOUT))
+@it("swallows what asks for a connection", passing(Reason.ORIGIN_TIMEOUT))
 async def test_a_connection_that_is_not_answered(
     tmp_path: Path, nursery: trio.Nursery, seen: Seen
 ) -> None:
@@ -596,7 +599,7 @@ def certificate(kind: str, why: str, case: str) -> Any:  # noqa: ANN401 - as abo
     [
         certificate("expired", "certificate has expired", "that has expired"),
         certificate("not_yet_valid", "certificate is not yet valid", "that is not valid yet"),
-        certificate("self_signed", "self-signed certificate", "that it signed itself"),
+        certificate("self_signed", "self-signed certificate", "that signs itself"),
         certificate(
             "untrusted", "unable to get local issuer certificate", "of an unknown authority"
         ),
@@ -782,7 +785,11 @@ async def test_nothing_tells_where_a_file_without_a_length_ends(
             seen(Recovers(Recovery.AS_IT_CAME))
 
 
-@it(BREAKS_OFF, passing(Reason.ORIGIN_BROKEN), case="without taking leave of TLS")
+@it(
+    BREAKS_OFF,
+    passing(Reason.ORIGIN_BROKEN),
+    case="without TLS's `close_notify` if it said no length",
+)
 async def test_under_tls_the_end_of_such_a_file_is_certain(
     tmp_path: Path, nursery: trio.Nursery, seen: Seen
 ) -> None:
