@@ -35,6 +35,7 @@ from supernode.services.eviction import Eviction
 from supernode.storage import disk_space
 from supernode.storage.disk_space import WaterMark
 from supernode.storage.piece_files import PieceFile, PieceStore
+from tests.faults import GoesOn, Group, Seen, fault
 from tests.waiting import eventually
 
 SIZE = 4 * MIB
@@ -243,7 +244,17 @@ async def test_a_file_of_unknown_length_counts_as_it_comes(tmp_path: Path, round
         await eventually(lambda: world.on_disk() == {fetching})
 
 
-async def test_if_nothing_can_go_it_is_said_once(tmp_path: Path, rounds: Rounds) -> None:
+@fault(
+    Group.DISK,
+    "the disk is above `[disk] high`, and all that is cached is in use",
+    GoesOn(
+        says="the disk is too full, and whatever is left is in use",
+        does="nothing is removed until somebody has done with it",
+    ),
+)
+async def test_if_nothing_can_go_it_is_said_once(
+    tmp_path: Path, rounds: Rounds, seen: Seen
+) -> None:
     world = World(tmp_path)
     task = await world.fetch("a")
     warnings = "the disk is too full, and whatever is left is in use"
@@ -251,7 +262,9 @@ async def test_if_nothing_can_go_it_is_said_once(tmp_path: Path, rounds: Rounds)
         async with world.evicting(room_for(0.5)):
             await rounds.some_more()
             await rounds.some_more()
+            assert world.on_disk()
             assert [line["event"] for line in logs] == [warnings]
+            seen(GoesOn(says=logs[0]["event"]))
             world.leave("a", task)
             await eventually(lambda: not world.on_disk())
             await rounds.some_more()
@@ -260,8 +273,13 @@ async def test_if_nothing_can_go_it_is_said_once(tmp_path: Path, rounds: Rounds)
             assert [line["event"] for line in logs].count(warnings) == 2
 
 
+@fault(
+    Group.DISK,
+    "the file system does not tell how full it is",
+    GoesOn(says="it is not known how full the disk is", does="nothing is removed until it does"),
+)
 async def test_a_disk_that_does_not_tell_is_complained_of_once(
-    tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
     def fails(_path: object) -> os.statvfs_result:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -272,7 +290,8 @@ async def test_a_disk_that_does_not_tell_is_complained_of_once(
         patched.setattr(os, "statvfs", fails)
         async with world.evicting(room_for(1)):
             await rounds.some_more()
-            assert [line["event"] for line in logs] == ["it is not known how full the disk is"]
+            (complaint,) = logs
+            seen(GoesOn(says=complaint["event"]))
             assert world.kept() == set(tasks)
             patched.undo()
             await eventually(lambda: len(world.on_disk()) == 1)
