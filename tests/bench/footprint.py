@@ -12,11 +12,13 @@ class Footprint(NamedTuple):
     Args:
         resident: memory, in MB.
         descriptors: open files.
+        processor: seconds it has computed.
     """
 
     resident: float
     descriptors: int
     threads: int
+    processor: float
 
 
 def footprint(pid: int) -> Footprint:
@@ -25,4 +27,11 @@ def footprint(pid: int) -> Footprint:
     resident, threads = (
         int(match[1]) for match in re.finditer(r"^(?:VmRSS|Threads):\s+(\d+)", status, re.MULTILINE)
     )
-    return Footprint(resident / 1000, len(os.listdir(f"/proc/{pid}/fd")), threads)
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(times[11]) + int(times[12])  # of itself, and of the kernel for it
+    return Footprint(
+        resident / 1000,
+        len(os.listdir(f"/proc/{pid}/fd")),
+        threads,
+        ticks / os.sysconf("SC_CLK_TCK"),
+    )

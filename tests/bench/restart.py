@@ -2,7 +2,8 @@
 
 Run by hand: ``python tests/bench/restart.py``; takes some minutes, most of them to make 10,000 and
 then 100,000 downloads known, over HTTP as clients do. Each has the first of two pieces. The time is
-from exec to the first answer, on a socket that was held meanwhile.
+from exec to the first answer, on a socket that was held meanwhile; beside it stands what a start
+with nothing to know takes, and how much of each the process computed.
 """
 
 import argparse
@@ -87,13 +88,21 @@ class Crowd:
         return f"{len(peers.body)} peers, {len(tasks)} tasks, {clients} downloads"
 
 
-def start_seconds(node: Daemon) -> float:
-    """Kill it; return the seconds from exec to its first answer."""
-    node.kill()
-    began = time.perf_counter()
-    node.start()
-    node.get("/version")
-    return time.perf_counter() - began
+def print_starts(node: Daemon) -> None:
+    """Kill it and start it again, some times; print what that took, and takes up."""
+    seconds, computed = [], []
+    for _ in range(STARTS):
+        node.kill()
+        began = time.perf_counter()
+        node.start()
+        node.get("/version")
+        seconds.append(time.perf_counter() - began)
+        computed.append(footprint(node.process.pid).processor)
+    print(
+        f"serves again after {statistics.median(seconds):.2f} s, at most {max(seconds):.2f} s,"
+        f" of which it computed {statistics.median(computed):.2f} s: {memory(node):.1f} MB",
+        flush=True,
+    )
 
 
 async def main() -> None:
@@ -111,16 +120,13 @@ async def main() -> None:
             nginx(directory / "origin") as origin,
             daemon(directory / "node", f"--config={config}") as node,
         ):
+            node.get("/version")
+            print_starts(node)
             crowd = Crowd(node, origin.file("file", FILE), asked.peers, asked.tasks)
             for downloads in sorted(asked.downloads):
                 await crowd.grow(downloads)
                 print(f"killed with {await crowd.known()}: {memory(node):.1f} MB", flush=True)
-                seconds = [start_seconds(node) for _ in range(STARTS)]
-                print(
-                    f"serves again after {statistics.median(seconds):.2f} s,"
-                    f" at most {max(seconds):.2f} s: {memory(node):.1f} MB",
-                    flush=True,
-                )
+                print_starts(node)
                 print(f"knows {await crowd.known()}", flush=True)
 
 
