@@ -23,7 +23,8 @@ class RecordedTracker(Tracker):
 
     def __init__(self, begin_with: Limits | State | None = None) -> None:
         super().__init__(begin_with)
-        self._chance = random.Random(1)
+        # Another one if it has a past, lest it give a preheat an ID that there is.
+        self._chance = random.Random(" ".join(self.state.preheats))
         self.recorder = Recorder(self, self._chance)
 
     def execute(
