@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,16 +23,15 @@ from supernode.core.errors import DomainError, InvariantError
 from supernode.core.identity import ClientId
 from supernode.core.model import TaskSpec
 from supernode.core.swarm import Swarm
-from supernode.core.tracker import Tracker
 from supernode.recording import dump_file, recorder
 from supernode.recording.dumps import ASKED, BROKEN, KEPT, STALLED, Dumps
-from supernode.recording.recorder import Recorder
 from supernode.recording.replay import Ended, ReplayResult, replay
 from supernode.services.dumping import Dumping
 from supernode.services.watchdog import Watchdog
 from supernode.simulation import command as simulate
 from tests.crowd import LIMITS, Crowd
 from tests.inprocess import InProcess
+from tests.recorded_tracker import RecordedTracker
 
 
 class World:
@@ -221,18 +220,13 @@ def test_another_process_repeats_what_a_crowd_did(
     """There, sets have another order."""
     monkeypatch.setattr(recorder, "LENGTH", 2_000)
     monkeypatch.setattr(recorder, "DIGEST_EVERY", 1)
-    tracker, chance = Tracker(LIMITS), random.Random(0)
-    crowd, recording = Crowd(tracker, 0), Recorder(tracker, chance)
+    tracker = RecordedTracker(LIMITS)
+    crowd = Crowd(tracker, 0)
     for command in crowd.commands(5_000):
-        recording.begin(command, crowd.now)
-        try:
-            answer, events = tracker.execute(command, now=crowd.now, chance=chance)
-        except DomainError as refusal:
-            recording.end(refusal, [])
-        else:
-            recording.end(answer, events)
+        with suppress(DomainError):
+            tracker.execute(command, now=crowd.now)
     file = tmp_path / "dump"
-    dump_file.write(file, recording.recorded(), cause=ASKED)
+    tracker.dumped(file)
     replayed = subprocess.run(
         [sys.executable, "-m", "supernode", "simulate", "--replay", str(file)],
         env=os.environ | {"PYTHONHASHSEED": "7"},

@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,13 @@ from supernode.core.model import Secrets, TaskSpec
 from supernode.core.pieces import PieceDigest, content_size
 from supernode.core.scheduler import Scheduler
 from supernode.core.swarm import Swarm
-from supernode.core.tracker import Tracker
 from supernode.core.transitions import pulls
 from supernode.core.transitions.step import Step
 from supernode.recording import dump_file, recorder
 from supernode.recording.dump_file import DumpError
 from supernode.recording.recorder import Recorder
 from supernode.recording.replay import Ended, ReplayResult, replay
+from tests.recorded_tracker import RecordedTracker
 from tests.unit.core import test_tracker_machine as tracker_machine
 
 LENGTH = 12
@@ -95,8 +96,19 @@ class RecordedMachine(tracker_machine.Machine):
         finally:
             super().teardown()
 
+    def teardown(self) -> None:
+        super().teardown()
+        assert isinstance(self.tracker, RecordedTracker)
+        with tempfile.TemporaryDirectory() as directory:
+            dump = self.tracker.dumped(Path(directory, "dump"))
+        if dump.generations:  # else nothing was asked of it
+            result = replay(dump)
+            assert result.ended is Ended.AS_RECORDED, result
+            assert result.commands == result.recorded
 
-def test_whatever_happens_a_replay_repeats_it() -> None:
+
+def test_whatever_happens_a_replay_repeats_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracker_machine, "Tracker", RecordedTracker)
     run_state_machine_as_test(
         RecordedMachine, settings=settings(max_examples=60, stateful_step_count=60, deadline=None)
     )
@@ -106,21 +118,20 @@ class Recording:
     """A tracker that is recorded, and one file in it."""
 
     def __init__(self, directory: Path) -> None:
-        self.tracker = Tracker()
-        self.chance = random.Random(1)
-        self.recorder = Recorder(self.tracker, self.chance)
+        self.tracker = RecordedTracker()
         self.now = 1_000.0
         self.file = directory / "dump"
 
+    @property
+    def recorder(self) -> Recorder:
+        return self.tracker.recorder
+
     def do(self, command: Command[Any]) -> Any:  # noqa: ANN401
         self.now += 0.1
-        self.recorder.begin(command, self.now)
         try:
-            answer, events = self.tracker.execute(command, now=self.now, chance=self.chance)
-        except DomainError as refusal:
-            self.recorder.end(refusal, ())
+            answer, _ = self.tracker.execute(command, now=self.now)
+        except DomainError:
             return None
-        self.recorder.end(answer, events)
         return answer
 
     def begin(self, spec: TaskSpec, peers: int = 3) -> TaskId:
@@ -159,9 +170,7 @@ class Recording:
 
     def replayed(self) -> ReplayResult:
         """Write what was recorded, and replay it."""
-        self.recorder.catch_up()
-        dump_file.write(self.file, self.recorder.recorded(), cause="test")
-        return replay(dump_file.read(self.file))
+        return replay(self.tracker.dumped(self.file))
 
 
 def spec(url: str = "http://o/x", **fields: Any) -> TaskSpec:  # noqa: ANN401
@@ -179,7 +188,7 @@ def test_only_the_last_commands_are_kept_and_what_came_before_is_known(tmp_path:
 def test_a_tracker_is_recorded_from_where_it_is(tmp_path: Path) -> None:
     recording = Recording(tmp_path)
     task = recording.begin(spec())
-    recording.recorder = Recorder(recording.tracker, recording.chance)
+    recording.tracker = RecordedTracker(recording.tracker.state)
     recording.spread(task, rounds=1)
     result = recording.replayed()
     assert result.ended is Ended.AS_RECORDED
