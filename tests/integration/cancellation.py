@@ -8,12 +8,13 @@ import gc
 import hashlib
 import json
 import shutil
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from unittest.mock import patch
 
 import trio
@@ -35,7 +36,7 @@ from supernode.core.reasons import Reason
 from supernode.exchange import Request
 from supernode.services import eviction
 from supernode.services.retries import RetryPolicy
-from supernode.storage import piece_files, sidecars
+from supernode.storage import piece_files, sidecars, verification, writing
 from supernode.storage.disk_space import WaterMark
 from tests.integration.cancelled_node import HungUp, Node, descriptors, nothing_left_open
 from tests.integration.process import begun
@@ -43,22 +44,41 @@ from tests.integration.scripted_origin import ScriptedOrigin
 from tests.integration.test_resumption import Origin, Reply
 from tests.waiting import eventually
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 SIZE = 64 * 1024
 FULL = content_size(SIZE)
 LONGEST_SECONDS = 20.0
+SLOW_SECONDS = 0.003
 NEVER = RetryPolicy(attempts=100, first_pause=3600, longest_pause=3600)
 """The supernode ends before it asks again."""
 
 
 @contextmanager
 def in_small() -> Iterator[None]:
-    """Let pieces be small and rounds quick, so that a life takes a moment."""
+    """Let pieces be small and rounds quick, so that a life takes a moment; and the disk slow.
+
+    So slow that whoever does not wait for a thread is found out.
+    """
     with ExitStack() as patches:
         for module in (pieces, sidecars):
             patches.enter_context(patch.object(module, "SMALLEST_PIECE", SIZE))
         patches.enter_context(patch.object(eviction, "LOOK_AGAIN_SECONDS", 0.05))
         patches.enter_context(patch.object(gc, "freeze"))  # what is recalled does not stay here
+        for module, name in ((writing, "digest_and_write"), (verification, "check_piece")):
+            patches.enter_context(patch.object(module, name, _slowly(getattr(module, name))))
         yield
+
+
+def _slowly(work: Callable[P, T]) -> Callable[P, T]:
+    """Do it in a thread for a little longer."""
+
+    def slow(*args: P.args, **kwargs: P.kwargs) -> T:
+        time.sleep(SLOW_SECONDS)  # noqa: TID251 - in a thread
+        return work(*args, **kwargs)
+
+    return slow
 
 
 class File:

@@ -95,6 +95,7 @@ class Node:
         self._process: Process | None = None
         self._limiters: list[trio.CapacityLimiter] = []
         self._found = self.files_on_disk()
+        """What an earlier one has left, until somebody has looked at it."""
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -128,9 +129,11 @@ class Node:
         dispatch, store, start = process.dispatch, process.store, self._tasks.start
         cdn = Cdn(dispatch, store, origin, retries=self._retries)
         disk = store._disk
+        disk.descriptors._idle_limit = 0  # files are opened and closed all the time
         self._limiters = [disk.readers, disk.writers, cdn._tools.hashers]
         self._limiters.append(process.journaling._thread)
         await start(process.restoration.run)
+        self._found = set()  # by now they all have an owner
         await start(Eviction(dispatch, store, high=self._cache, low=self._cache).run)
         await start(cdn.run)
         await start(Preheating(dispatch).run)
