@@ -113,15 +113,13 @@ class Node:
         clock = Clock.started_now()
         recalled = await recall(self.state / "supernode.db", Limits(), clock)
         try:
-            self._process = process = Process(self.state, recalled, clock)
-            async with (
-                OriginClient(LOOPBACK) as origin,
-                outlasting("journaling", process.journaling.run, RestartPolicy()),
-                trio.open_nursery() as self._tasks,
-            ):
-                await self._start(process, origin)
-                self.serves.set()
-                await trio.sleep_forever()
+            async with OriginClient(LOOPBACK) as origin:
+                process = self._process = Process(self.state, recalled, clock)
+                journaling = outlasting("journaling", process.journaling.run, RestartPolicy())
+                async with journaling, trio.open_nursery() as self._tasks:
+                    await self._start(process, origin)
+                    self.serves.set()
+                    await trio.sleep_forever()
         finally:
             recalled.journal.close()
 
