@@ -203,11 +203,7 @@ def _request(
 
 
 class Life(ABC):
-    """What happens to a supernode, and how it ends.
-
-    Args:
-        origin: has the files.
-    """
+    """What happens to a supernode, and how it ends."""
 
     cache = WaterMark(size=1 << 60)
 
@@ -257,10 +253,9 @@ class Restart(Life):
     """
 
     def __init__(self, origin: ScriptedOrigin) -> None:
-        self.complete, self.begun, self.removed, self.old = self.files = [
+        self.complete, self.begun, self.removed, self.old = [
             File(origin, name, 3) for name in ("complete", "begun", "removed", "old")
         ]
-
         self.cache = WaterMark(size=self.complete.framed_length + self.begun.framed_length)
         self._got: set[int] = set()
 
@@ -276,7 +271,7 @@ class Restart(Life):
             await client.download(node, until=2)
             self._got = client.got
             self._preheat = node.process.dispatch(CreatePreheat(spec=self.begun.spec))
-            await eventually(lambda: all(file.is_cached(node) for file in self.files[:1]))
+            await eventually(lambda: self.complete.is_cached(node))
             await eventually(lambda: len(_digests(node, self.begun)) == 1)
             node.scope.cancel("it is to be restarted")
         async with begun(state) as process:  # without anybody who would remove the file
@@ -380,11 +375,14 @@ async def _live(node: Node, life: Life) -> None:
                 raise
         node.scope.cancel("all is done")
 
+    async def run() -> None:
+        await node.run()
+        world.cancel_scope.cancel("the supernode has ended")
+
     with trio.fail_after(LONGEST_SECONDS):
         async with trio.open_nursery() as world:
             world.start_soon(play)
-            await node.run()
-            world.cancel_scope.cancel("the supernode has ended")
+            world.start_soon(run)
 
 
 def _check_fetched(file: File, node: Node, sealed: int) -> None:
@@ -405,5 +403,5 @@ def _task(node: Node, task: TaskId) -> Task | None:
 
 
 def _digests(node: Node, file: File) -> dict[PieceNumber, PieceDigest]:
-    task = _task(node, file.task) if node.has_begun else None
+    task = _task(node, file.task)
     return task.digests if task else {}

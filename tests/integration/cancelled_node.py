@@ -149,11 +149,6 @@ class Node:
         await start(data.run)
 
     @property
-    def has_begun(self) -> bool:
-        """Tell whether it has come so far that it has a memory."""
-        return self._process is not None
-
-    @property
     def process(self) -> Process:
         assert self._process is not None
         return self._process
@@ -184,8 +179,6 @@ class Node:
 
     async def check(self) -> None:
         """Check what it leaves: in memory, on the disk, in the journal; close what it has open."""
-        if not self.has_begun:
-            return
         self.process.tracker.check()
         limiters = [*self._limiters, trio.to_thread.current_default_thread_limiter()]
         assert not sum(limiter.borrowed_tokens for limiter in limiters), "a thread goes on"
