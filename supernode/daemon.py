@@ -1,7 +1,8 @@
 """The composition root: builds everything, starts it in order, stops it in reverse.
 
 Start: services, data port, control port last, so that nobody talks to a half-built daemon. Stop,
-on SIGTERM or SIGINT: the ports drain first, while the services still work for them.
+on SIGTERM or SIGINT: the ports drain first, while the services still work for them. The journal is
+last, for services that are cancelled end what they have begun.
 """
 
 import errno
@@ -58,7 +59,7 @@ from supernode.services.revalidation import Revalidation
 from supernode.services.spot_checks import SpotChecks
 from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
-from supernode.supervision import RestartPolicy, Service, supervise
+from supernode.supervision import RestartPolicy, Service, outlasting, supervise
 from supernode.version import VERSION
 from supernode.wire import sockets
 from supernode.wire.data_port import DataPort
@@ -119,13 +120,19 @@ async def run(config: Config) -> None:
         front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
-        async with _origin(config, policy) as origin, trio.open_nursery() as root:
+        async with (
+            _origin(config, policy) as origin,
+            outlasting("journaling", journaling.run, RestartPolicy()),
+            trio.open_nursery() as root,
+        ):
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
             services: dict[str, Service] = {
                 "journaling": journaling.run,
                 **_services(config, dispatch, store, origin, policy, recalled.boots),
             }
+            restoration = Restoration(dispatch, store, recalled.boots)
+            services = _services(config, dispatch, store, origin, restoration)
             if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:
                     await ports.start(data_port.run)
@@ -177,6 +184,7 @@ def _services(
     origin: OriginClient,
     policy: OriginPolicy,
     boots: Mapping[TaskId, str],
+    restoration: Restoration,
 ) -> dict[str, Service]:
     """Return the services by name, in the order in which they start."""
     cdn = Cdn(
@@ -192,6 +200,7 @@ def _services(
         "restoration": Restoration(dispatch, store, Repair(dispatch, origin), boots).run,
         "dumping": dumping.run,
         "watchdog": Watchdog(partial(dumping.dump, STALLED)).run,
+        "restoration": restoration.run,
         "eviction": eviction.run,
         "cdn": cdn.run,
         "revalidation": Revalidation(dispatch, origin).run,

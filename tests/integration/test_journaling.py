@@ -247,6 +247,32 @@ async def test_what_happens_last_is_written_when_the_process_ends(state: Path) -
             assert len(after.tracker.peers()) == 1
 
 
+async def test_all_progress_is_written_when_the_process_ends(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journaling, "MOST_PROGRESS", 1)
+    monkeypatch.setattr(journaling, "PROGRESS_SECONDS", 3600)
+    clients = [ClientId(name) for name in "cde"]
+    with trio.fail_after(10):
+        async with begun(state) as process:
+            task = await a_download(process)
+            for client in clients[1:]:
+                ask = RegisterTask(spec=SPEC, client=client, peer=None, path="")
+                process.dispatch(ask)
+            await process.journaling.settled()
+            for client in clients:
+                report = Report(
+                    field="pieceRange",
+                    piece_range=piece_range(0, SIZE),
+                    holder=Seed.SEED,
+                    result=PieceResult.SUCCESS,
+                )
+                process.dispatch(ReportPiece(task=task, client=client, report=report))
+        async with begun(state) as after:
+            downloads = after.tracker.task(task).downloads
+            assert [downloads[client].have for client in clients] == [1, 1, 1]
+
+
 async def test_a_removed_task_stays_removed_and_says_why(state: Path) -> None:
     with trio.fail_after(10):
         async with begun(state) as process:
