@@ -127,12 +127,7 @@ async def run(config: Config) -> None:
         ):
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
-            services: dict[str, Service] = {
-                "journaling": journaling.run,
-                **_services(config, dispatch, store, origin, policy, recalled.boots),
-            }
-            restoration = Restoration(dispatch, store, recalled.boots)
-            services = _services(config, dispatch, store, origin, restoration)
+            services = _services(config, dispatch, store, origin, policy, recalled.boots)
             if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:
                     await ports.start(data_port.run)
@@ -184,7 +179,6 @@ def _services(
     origin: OriginClient,
     policy: OriginPolicy,
     boots: Mapping[TaskId, str],
-    restoration: Restoration,
 ) -> dict[str, Service]:
     """Return the services by name, in the order in which they start."""
     cdn = Cdn(
@@ -197,10 +191,9 @@ def _services(
     eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
     dumping = Dumping(dispatch, Dumps(config.disk.state_dir))
     return {
-        "restoration": Restoration(dispatch, store, Repair(dispatch, origin), boots).run,
         "dumping": dumping.run,
         "watchdog": Watchdog(partial(dumping.dump, STALLED)).run,
-        "restoration": restoration.run,
+        "restoration": Restoration(dispatch, store, Repair(dispatch, origin), boots).run,
         "eviction": eviction.run,
         "cdn": cdn.run,
         "revalidation": Revalidation(dispatch, origin).run,

@@ -10,7 +10,7 @@ from supernode.core.identity import TaskId, origin_key
 from supernode.core.model import Task
 
 
-class FetchQueue(OrderedDict[str, OrderedDict[TaskId, None]]):
+class FetchQueue(OrderedDict[str, dict[TaskId, None]]):
     """The tasks that are to be fetched, by origin; those that are paused are not among them."""
 
     def holds(self, task: Task) -> bool:
@@ -19,7 +19,7 @@ class FetchQueue(OrderedDict[str, OrderedDict[TaskId, None]]):
 
     def add(self, task: Task) -> None:
         """Let a task be the last of its origin's."""
-        self.setdefault(origin_key(task.spec.raw_url), OrderedDict())[task.id] = None
+        self.setdefault(origin_key(task.spec.raw_url), {})[task.id] = None
 
     def discard(self, task: Task) -> None:
         """Let a task wait no longer, if it does; then it is the other origins' turn."""

@@ -13,6 +13,7 @@ from supernode.core.identity import (
     TaskId,
     task_id,
     trust_mark,
+    without_credentials,
 )
 from supernode.core.pieces import PieceDigest, PieceNumber, piece_count
 from supernode.core.reasons import Reason
@@ -193,7 +194,13 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def without_means(self) -> "TaskSpec":
         """Return what is to be remembered when there is nothing left to fetch."""
-        return msgspec.structs.replace(self, headers=self.headers.emptied(), root_cas=())
+        return msgspec.structs.replace(
+            self,
+            raw_url=without_credentials(self.raw_url),
+            task_url=without_credentials(self.task_url),
+            headers=self.headers.emptied(),
+            root_cas=(),
+        )
 
 
 class OriginVersion(msgspec.Struct, frozen=True, kw_only=True):

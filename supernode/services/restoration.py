@@ -100,8 +100,7 @@ class Restoration:
             if not digests or task.piece_size is None or self._store.find(task.id) is not None:
                 continue
             whole = None if task.length is None else framed_length(task.length, task.piece_size)
-            origin = provenance(task) if task.adopted else None
-            file = self._store.reopen_known(task.id, task.piece_size, digests, whole, origin)
+            file = self._store.reopen_known(task.id, task.piece_size, digests, whole)
             if task.adopted:
                 of_this_boot = self._is_trusted(self._boots.get(task.id))
                 self._unverified[task.id] = _Adopted(file, task, digests, of_this_boot)
@@ -186,7 +185,8 @@ class Restoration:
                     self._unverified[adopted.file.task] = adopted
             if over and adopted.of_this_boot:
                 of_this_boot.count()
-            elif over and not adopted.file.discarded:
+            has_sidecars = adopted.of_this_boot and adopted.file.origin is not None
+            if over and not has_sidecars and not adopted.file.discarded:
                 await self._vouch(adopted)
 
     def _most_urgent(self) -> "_Adopted | None":

@@ -358,7 +358,7 @@ class PieceStore:
         piece_size: int,
         digests: Sequence[PieceDigest],
         framed_length: int | None,
-        origin: Provenance | None,
+        origin: Provenance | None = None,
     ) -> PieceFile:
         """Make a file known that an earlier process wrote, if it is there; nothing is sealed.
 
@@ -367,7 +367,7 @@ class PieceStore:
             piece_size: framed bytes from the start of one piece to that of the next.
             digests: of the pieces that were written, from the first on.
             framed_length: framed bytes of the whole file; None: not known.
-            origin: where it came from; None: it has no sidecars.
+            origin: where it came from; None: it may have no sidecars.
 
         Raises:
             ValueError: the task has a file.

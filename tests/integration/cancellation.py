@@ -391,6 +391,8 @@ def _check_fetched(file: File, node: Node, sealed: int) -> None:
     assert (task.length, task.md5) == (len(file.content), hashlib.md5(file.content).hexdigest())
     path = node.state / "repo" / download_path(file.task)[1:]
     assert path.read_bytes() == b"".join(map(file.framed, range(file.pieces)))
+    for suffix in (".meta", ".md5"):
+        assert path.with_name(path.name + suffix).exists(), "other tools do not know it"
     asked = file.asked_for()
     assert not asked or (min(asked) == sealed * FULL and sealed < file.pieces), (asked, sealed)
 

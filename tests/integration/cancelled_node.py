@@ -114,7 +114,7 @@ class Node:
         recalled = await recall(self.state / "supernode.db", Limits(), clock)
         try:
             async with OriginClient(LOOPBACK) as origin:
-                process = self._process = Process(self.state, recalled, clock)
+                process = self._process = Process(self.state, recalled, clock, origin)
                 journaling = outlasting("journaling", process.journaling.run, RestartPolicy())
                 async with journaling, trio.open_nursery() as self._tasks:
                     await self._start(process, origin)

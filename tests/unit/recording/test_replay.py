@@ -1,7 +1,6 @@
 """What was recorded of a tracker, written to a file and replayed, goes as it went."""
 
 import gzip
-import random
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import run_state_machine_as_test
 
 from supernode.core.commands import (
     CachePiece,
@@ -58,43 +57,6 @@ def short_generations(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class RecordedMachine(tracker_machine.Machine):
     """The tracker's machine, recorded; at its end what was recorded is replayed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tracker_chance = random.Random(0)  # the other one is for what the machine chooses
-        self.recorder = Recorder(self.tracker, self.tracker_chance)
-
-    @rule()
-    def restart(self) -> None:
-        super().restart()
-        self.recorder = Recorder(self.tracker, self.tracker_chance)
-
-    def do(self, command: Command[Any]) -> Any:  # noqa: ANN401
-        self.recorder.begin(command, self.now)
-        try:
-            answer, events = self.tracker.execute(command, now=self.now, chance=self.tracker_chance)
-        except DomainError as refusal:
-            self.recorder.end(refusal, ())
-            return None
-        self.recorder.end(answer, events)
-        for event in events:
-            self.replayed.apply(event)
-            self.follow(event)
-            self.changes.note(event, self.tracker)
-        return answer
-
-    def teardown(self) -> None:
-        try:
-            file = Path(self.directory.name, "dump")
-            self.recorder.catch_up()
-            if not self.recorder.recorded():
-                return  # it has just begun
-            dump_file.write(file, self.recorder.recorded(), cause="test")
-            result = replay(dump_file.read(file))
-            assert result.ended is Ended.AS_RECORDED, result
-            assert result.commands == result.recorded
-        finally:
-            super().teardown()
 
     def teardown(self) -> None:
         super().teardown()
