@@ -458,8 +458,9 @@ async def test_a_peer_offers_the_whole_file(autojump_clock: MockClock, call: Cal
     assert (answer.status_code, answer.content) == (200, b"")
     await call.task("c2")
     pieces = await call.pull(task, "c2")
-    assert {(piece["pID"], piece["path"]) for piece in pieces} == {(peer, "/mine")}
     assert len(pieces) == 4
+    from_peer = [piece for piece in pieces if (piece["pID"], piece["path"]) == (peer, "/mine")]
+    assert len(from_peer) == 3, "as many as it gives at a time"
 
 
 async def test_a_peer_that_has_said_where_need_not_say_so_again(
