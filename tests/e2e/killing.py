@@ -392,7 +392,8 @@ class Campaign:
     def _resumed(self, before: Served, after: Served) -> None:
         """Look how much of one pass over a file came again with the next."""
         kills = sum(before.began < killed <= after.began for killed in self._killed_at)
-        twice = max(0, before.first + before.size - after.first)
+        end = min(before.first + before.size, after.first + after.size)
+        twice = max(0, end - after.first)
         self._report.twice.append(twice)
         what = f"{twice / MIB:.1f} MiB of {after.target} for {kills} kills"
         self._promises.look(Promise.TWICE, twice <= kills * MOST_TWICE, what)
