@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import ip_address
@@ -127,7 +127,9 @@ async def run(config: Config) -> None:
         ):
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
-            services = _services(config, dispatch, store, origin, policy, recalled.boots)
+            services = _services(
+                config, dispatch, store, origin, policy, recalled.boots, journaling.settled
+            )
             if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:
                     await ports.start(data_port.run)
@@ -179,6 +181,7 @@ def _services(
     origin: OriginClient,
     policy: OriginPolicy,
     boots: Mapping[TaskId, str],
+    settled: Callable[[], Awaitable[None]],
 ) -> dict[str, Service]:
     """Return the services by name, in the order in which they start."""
     cdn = Cdn(
@@ -188,7 +191,8 @@ def _services(
         most_fetches=config.origin.max_connections,
         most_per_origin=config.origin.max_connections_per_origin,
     )
-    eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
+    disk = config.disk
+    eviction = Eviction(dispatch, store, settled, high=disk.high, low=disk.low)
     dumping = Dumping(dispatch, Dumps(config.disk.state_dir))
     return {
         "dumping": dumping.run,

@@ -132,7 +132,8 @@ class Node:
         self._limiters.append(process.journaling._thread)
         await start(process.restoration.run)
         self._found = set()  # by now they all have an owner
-        await start(Eviction(dispatch, store, high=self._cache, low=self._cache).run)
+        settled = process.journaling.settled
+        await start(Eviction(dispatch, store, settled, high=self._cache, low=self._cache).run)
         await start(cdn.run)
         await start(Preheating(dispatch).run)
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")

@@ -3,7 +3,7 @@
 import errno
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -57,13 +57,14 @@ class World:
         chance = random.Random(0)
         self.dispatch = Dispatcher(self.tracker, self.feed, Clock.started_now(), chance)
         self.store = PieceStore(state)
+        self.settled: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
     @asynccontextmanager
     async def evicting(
         self, high: WaterMark = PLENTY, low: WaterMark | None = None
     ) -> AsyncIterator[None]:
         """Run the service."""
-        service = Eviction(self.dispatch, self.store, high=high, low=low or high)
+        service = Eviction(self.dispatch, self.store, self.settled, high=high, low=low or high)
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
                 await nursery.start(service.run)
@@ -369,3 +370,25 @@ async def test_a_file_that_cannot_be_removed_does_not_stop_the_others(
             await rounds.some_more()
     assert not world.known()
     assert [line["task"] for line in logs if line["log_level"] == "warning"] == [stuck]
+
+
+async def test_nothing_is_unlinked_before_it_is_written_that_nobody_knows_it(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    asked, written = trio.Event(), trio.Event()
+
+    async def settled() -> None:
+        asked.set()
+        await written.wait()
+
+    world.settled = settled
+    task = await world.fetch("a")
+    async with world.evicting():
+        file = world.store.find(task)
+        assert file is not None
+        world.dispatch(RemoveTask(task=task, reason=Reason.TASK_DELETED))
+        await asked.wait()
+        assert file.path.exists()
+        written.set()
+        await eventually(lambda: not file.path.exists())

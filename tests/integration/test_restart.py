@@ -16,6 +16,7 @@ from supernode.core.commands import (
     CreatePreheat,
     PieceResult,
     Pull,
+    PullStatus,
     RegisterTask,
     RemoveTask,
     Report,
@@ -386,6 +387,19 @@ async def test_who_waits_for_a_complete_file_that_is_gone_is_told(
             seen(Discarded(process.tracker.task(task).downloads[C].reason))
             assert ask(process, origin, ClientId("d")) == task
             assert is_right(process, await ended(process, task))
+
+
+async def test_a_complete_file_that_is_gone_and_nobody_waits_for_is_forgotten(
+    tmp_path: Path,
+) -> None:
+    async with origin_of() as origin:
+        task, path = await whole(tmp_path, origin)
+        async with begun(tmp_path) as process:
+            process.dispatch(Pull(task=task, client=C, status=PullStatus.FINISHED))
+        path.unlink()
+        async with supernode(tmp_path, origin) as process:
+            await eventually(lambda: not process.tracker.tasks())
+        assert origin.wanted == [WHOLE], "nobody needs it"
 
 
 async def test_a_deleted_file_does_not_come_back(tmp_path: Path) -> None:
