@@ -80,7 +80,7 @@ class OriginConnection:
             return bytes(await self._stream.receive_some(most))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             cause = error.__cause__
-            if isinstance(cause, ssl.SSLEOFError):
+            if _is_sudden_end(cause):
                 self.was_cut = True
                 return b""
             if _is_refusal(cause):
@@ -99,11 +99,14 @@ _Stream = trio.SocketStream | trio.SSLStream["_Stream"]
 
 def _is_cut_off(cause: BaseException | None) -> bool:
     """Tell whether a handshake ended without a word about TLS."""
-    return (
-        not isinstance(cause, ssl.SSLError)
-        or isinstance(cause, ssl.SSLEOFError)
-        or not cause.reason
-    )
+    return not isinstance(cause, ssl.SSLError) or _is_sudden_end(cause) or not cause.reason
+
+
+def _is_sudden_end(cause: BaseException | None) -> bool:
+    """Tell whether the other side ended the connection without the farewell of TLS."""
+    # Some Pythons leave it at OpenSSL's own name for it.
+    is_named = isinstance(cause, ssl.SSLError) and cause.reason == "UNEXPECTED_EOF_WHILE_READING"
+    return isinstance(cause, ssl.SSLEOFError) or is_named
 
 
 def _is_refusal(cause: BaseException | None) -> bool:
@@ -115,7 +118,7 @@ def _tls_problem(cause: BaseException | None) -> str:
     match cause:
         case ssl.SSLCertVerificationError():
             return cause.verify_message
-        case ssl.SSLError() if cause.reason:
+        case ssl.SSLError() if cause.reason and not _is_sudden_end(cause):
             return cause.reason
         case _:
             return "connection lost during the handshake"
