@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "supernode.demo.command:command",
     "simulate": "supernode.simulation.command:command",
     "check-config": "supernode.config.command:command",
+    "debug": "supernode.debug:command",
     "version": "supernode.cli:version",
 }
 

@@ -1,7 +1,8 @@
 """The composition root: builds everything, starts it in order, stops it in reverse.
 
 Start: services, data port, control port last, so that nobody talks to a half-built daemon. Stop,
-on SIGTERM or SIGINT: the ports drain first, while the services still work for them.
+on SIGTERM or SIGINT: the ports drain first, while the services still work for them. The journal is
+last, for services that are cancelled end what they have begun.
 """
 
 import errno
@@ -12,7 +13,7 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import ip_address
@@ -36,6 +37,7 @@ from supernode.clock import Clock
 from supernode.config.errors import ConfigError
 from supernode.config.settings import Config
 from supernode.config.tls import server_context
+from supernode.core.identity import TaskId
 from supernode.core.model import Limits
 from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
@@ -43,18 +45,22 @@ from supernode.exchange import Responder
 from supernode.feed import Feed
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
+from supernode.recording.dumps import STALLED, Dumps
 from supernode.services.cdn import Cdn
+from supernode.services.dumping import Dumping
 from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
+from supernode.services.inspection import Inspector
 from supernode.services.journaling import Journaling
 from supernode.services.preheating import Preheating
 from supernode.services.recalling import recall
 from supernode.services.repairing import Repair
 from supernode.services.restoration import Restoration
 from supernode.services.revalidation import Revalidation
+from supernode.services.spot_checks import SpotChecks
 from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
-from supernode.supervision import RestartPolicy, Service, supervise
+from supernode.supervision import RestartPolicy, Service, outlasting, supervise
 from supernode.version import VERSION
 from supernode.wire import sockets
 from supernode.wire.data_port import DataPort
@@ -115,11 +121,16 @@ async def run(config: Config) -> None:
         front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
-        async with _origin(config, policy) as origin, trio.open_nursery() as root:
+        async with (
+            _origin(config, policy) as origin,
+            outlasting("journaling", journaling.run, RestartPolicy()),
+            trio.open_nursery() as root,
+        ):
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
-            restoration = Restoration(dispatch, store, Repair(dispatch, origin), recalled.boots)
-            services = _services(config, dispatch, store, origin, journaling, restoration)
+            services = _services(
+                config, dispatch, store, origin, policy, recalled.boots, journaling.settled
+            )
             if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:
                     await ports.start(data_port.run)
@@ -169,8 +180,9 @@ def _services(
     dispatch: Dispatcher,
     store: PieceStore,
     origin: OriginClient,
-    journaling: Journaling,
-    restoration: Restoration,
+    policy: OriginPolicy,
+    boots: Mapping[TaskId, str],
+    settled: Callable[[], Awaitable[None]],
 ) -> dict[str, Service]:
     """Return the services by name, in the order in which they start."""
     cdn = Cdn(
@@ -180,16 +192,20 @@ def _services(
         most_fetches=config.origin.max_connections,
         most_per_origin=config.origin.max_connections_per_origin,
     )
-    eviction = Eviction(dispatch, store, high=config.disk.high, low=config.disk.low)
+    disk = config.disk
+    eviction = Eviction(dispatch, store, settled, high=disk.high, low=disk.low)
+    dumping = Dumping(dispatch, Dumps(config.disk.state_dir))
     return {
-        "journaling": journaling.run,
-        "restoration": restoration.run,
+        "dumping": dumping.run,
+        "watchdog": Watchdog(partial(dumping.dump, STALLED)).run,
+        "restoration": Restoration(dispatch, store, Repair(dispatch, origin), boots).run,
         "eviction": eviction.run,
         "cdn": cdn.run,
         "revalidation": Revalidation(dispatch, origin).run,
         "preheating": Preheating(dispatch).run,
+        "inspection": Inspector(dispatch, policy).run,
+        "spot checks": SpotChecks(dispatch, policy).run,
         "expiry": Expiry(dispatch).run,
-        "watchdog": Watchdog().run,
     }
 
 

@@ -10,6 +10,7 @@ from supernode.core.commands import Command
 from supernode.core.errors import DomainError, InvariantError
 from supernode.core.tracker import Tracker
 from supernode.feed import Feed
+from supernode.recording.recorder import Recorder
 
 A = TypeVar("A")
 
@@ -28,6 +29,8 @@ class Dispatcher:
         self.tracker = tracker
         self.feed = feed
         self.clock = clock
+        self.recorder = Recorder(tracker, chance)
+        """All that is needed to execute the last commands again."""
         self.broken = trio.Event()
         """Set when the core failed in a way it must not; its state is suspect from then on."""
         self._chance = chance
@@ -39,14 +42,17 @@ class Dispatcher:
             DomainError: it cannot be carried out; nothing has changed.
             InvariantError: the core failed; the daemon ends.
         """
+        now = self.clock.now()
+        self.recorder.begin(command, now)
         try:
-            answer, events = self.tracker.execute(
-                command, now=self.clock.now(), chance=self._chance
-            )
-        except DomainError:
+            answer, events = self.tracker.execute(command, now=now, chance=self._chance)
+        except DomainError as refusal:
+            self.recorder.end(refusal, ())
             raise
         except Exception as defect:
+            self.recorder.stop()
             self.broken.set()
             raise InvariantError(f"the core failed: {defect!r}") from defect
+        self.recorder.end(answer, events)
         self.feed.publish(events)
         return answer

@@ -13,9 +13,12 @@ from typing import TypeAlias
 import trio
 
 from supernode.core.events import (
+    ClaimMade,
     ClientEvent,
     Concern,
     Event,
+    PeerAccused,
+    PieceCached,
     PreheatRegistered,
     PreheatRemoved,
     TaskConfirmed,
@@ -35,6 +38,10 @@ TO_REVALIDATE = "to revalidate"
 """Topic: there may be a task whose origin is to be asked whether it has changed."""
 TO_PREHEAT = "to preheat"
 """Topic: there may be a preheat to begin or to end."""
+TO_INSPECT = "to inspect"
+"""Topic: there may be a peer that is accused of something."""
+TO_CHECK = "to check"
+"""Topic: there may be a claim to check."""
 REMOVED = "removed"
 """Topic: a task is known no longer."""
 
@@ -46,18 +53,21 @@ BATCH = 64
 _TOPICS: dict[type[Event], tuple[str, ...]] = {
     TaskRegistered: (TO_FETCH,),
     TaskResumed: (TO_FETCH,),
-    TaskFinished: (TO_PREHEAT,),
     TaskDoubted: (TO_REVALIDATE,),
     TaskConfirmed: (TO_PREHEAT,),
+    TaskFinished: (TO_PREHEAT, TO_CHECK),
     TaskFailed: (TO_PREHEAT,),
     TaskRemoved: (TO_PREHEAT, REMOVED),
+    ClaimMade: (TO_CHECK,),
+    PieceCached: (TO_CHECK,),
+    PeerAccused: (TO_INSPECT,),
     PreheatRegistered: (TO_PREHEAT,),
     PreheatRemoved: (TO_PREHEAT,),
 }
-_SERVICES = frozenset({TO_FETCH, TO_REVALIDATE, TO_PREHEAT, REMOVED})
+_SERVICES = frozenset({TO_FETCH, TO_REVALIDATE, TO_PREHEAT, REMOVED, TO_INSPECT, TO_CHECK})
 _A_FEW = 6
-"""How many are woken by news for a few: a finished piece makes one more holder, which has five
-slots unless configured, and gives one slot back."""
+"""How many are woken by news for a few: a finished piece makes one more holder, which has three
+slots unless configured, and gives one slot back; some who wait have their share already."""
 
 
 _Queue = OrderedDict[trio.Event, None]

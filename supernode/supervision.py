@@ -4,7 +4,8 @@ A *service* runs until it is cancelled. It keeps nothing that a fresh start coul
 """
 
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -94,6 +95,30 @@ async def supervise(
             delay = policy.delay(len(recent))
             log.exception("service crashed", service=name, restart_seconds=delay)
         await trio.sleep(delay)
+
+
+@asynccontextmanager
+async def outlasting(name: str, service: Service, policy: RestartPolicy) -> AsyncIterator[None]:
+    """Supervise a service until the block has been left, whoever cancels that and from where.
+
+    What the block still does when it is cancelled finds the service at work.
+
+    Raises:
+        ServiceGaveUp: see :func:`supervise`; in a group, and the block is cancelled.
+    """
+    scope = trio.CancelScope()
+
+    async def run(*, task_status: trio.TaskStatus[None]) -> None:
+        with scope:
+            await supervise(name, service, policy, task_status=task_status)
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(run, name=name)  # which may be cancelled
+        scope.shield = True
+        try:
+            yield
+        finally:
+            scope.cancel("everybody else has ended")
 
 
 class _FirstStart:

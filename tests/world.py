@@ -1,6 +1,7 @@
 """The core alone, driven by commands on a clock that stands still unless told."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ from supernode.core.pieces import (
     MIB,
     PieceDigest,
     content_size,
+    pack_pieces,
     parse_piece_range,
     piece_range,
 )
@@ -87,14 +89,19 @@ class World:
         of: str = "",
         url: str = "http://o/x",
         path: str = "",
+        has: Iterable[int] = (),
     ) -> "Client":
-        """Register a download; its peer has the same name, unless it is one ``of`` another."""
+        """Register a download; its peer has the same name, unless it is one ``of`` another.
+
+        It says that it ``has`` these pieces from before.
+        """
         task = self.do(
             RegisterTask(
                 spec=TaskSpec(raw_url=url, task_url=url),
                 client=ClientId(name),
                 peer=self.peer(of or name) if peer else None,
                 path=path or f"/{name}",
+                pieces=pack_pieces(has),
             )
         )
         return Client(self, task, ClientId(name))
@@ -212,8 +219,12 @@ def holder(assignment: Assignment) -> str:
 def swarm(
     *names: str, cached: int = 4, seed: int = 0, **limits: float
 ) -> tuple[World, list[Client]]:
-    """Return a world with these clients of one task, ``cached`` of whose pieces are there."""
-    world = World(Limits(**limits), seed)  # type: ignore[arg-type]
+    """Return a world with these clients of one task, ``cached`` of whose pieces are there.
+
+    There are slots enough for a few clients to take all pieces at once, unless ``limits`` say
+    otherwise.
+    """
+    world = World(Limits(**{"seed_slots": 8, "peer_slots": 5, **limits}), seed)  # type: ignore[arg-type]
     clients = [world.client(name) for name in names]
     world.cache(clients[0].task, *range(cached), total=max(4, cached))
     return world, clients

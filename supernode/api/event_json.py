@@ -86,6 +86,8 @@ _SHOWN: dict[str, tuple[_Shown, ...]] = {
     "deadline": (_moment_in("deadline", "deadline"),),
     "avoid_until": (_moment_in("avoid_until", "avoidUntil"),),
     "written_by": (_moment_in("written_by", "writtenBy"),),
+    "distrusted_until": (_moment_in("distrusted_until", "distrustedUntil"),),
+    "until": (_moment_in("until", "until"),),
     "retry_at": (
         _Shown(
             "retryAt",

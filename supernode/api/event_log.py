@@ -11,10 +11,15 @@ import structlog
 
 from supernode.api.event_json import message
 from supernode.core.events import (
+    ClaimConfirmed,
+    ClaimRejected,
     Event,
     PeerExpired,
     PeerLeft,
+    PeerQuarantined,
     PeerRegistered,
+    PeerReleased,
+    PeerWarned,
     PreheatFailed,
     PreheatFinished,
     PreheatRegistered,
@@ -34,12 +39,16 @@ from supernode.core.events import (
 from supernode.feed import Published
 
 _LEVELS: dict[type[Event], int] = {
-    **dict.fromkeys((TaskFailed, PreheatFailed), logging.WARNING),
+    **dict.fromkeys((TaskFailed, PreheatFailed, PeerQuarantined), logging.WARNING),
     **dict.fromkeys(
         (
             PeerRegistered,
             PeerLeft,
             PeerExpired,
+            ClaimConfirmed,
+            ClaimRejected,
+            PeerWarned,
+            PeerReleased,
             TaskRegistered,
             TaskStarted,
             TaskSized,

@@ -22,6 +22,9 @@ MOST_ROOT_CAS = 64
 MOST_LISTED = 1000
 """How much of a list is answered at once, where one entry may be several KiB."""
 
+MOST_CLAIM_BYTES = 64 << 10
+"""Half a million pieces."""
+
 _LARGEST = (1 << 63) - 1
 _INT32: dict[str, object] = {"format": "int32"}
 _INT64: dict[str, object] = {"format": "int64"}
@@ -154,6 +157,12 @@ class PeerInfo(Model):
     port: Port
     created: Annotated[Moment, _about("When it did so first.")]
     version: str = ""
+    quarantined_until: Annotated[
+        Moment | None, _extension("Until then nobody is sent to it, for what `evidence` says.")
+    ] = field(default=None, name="quarantinedUntil")
+    evidence: Annotated[
+        str | None, _extension("What it was found to offer wrongly, the last time.")
+    ] = None
 
 
 # tasks
@@ -170,6 +179,16 @@ class TaskCreateRequest(Model):
         Text, _extension("Who will serve what this client has got; without it, nobody.")
     ] = field(default="", name="peerID")
     path: Annotated[Path, _about("Where that peer serves it.")] = ""
+    pieces: Annotated[
+        bytes,
+        Meta(max_length=MOST_CLAIM_BYTES),
+        _extension(
+            "What the client has of the file already, as when the supernode has forgotten it: a "
+            "bitset in base64, the least significant bit of its first byte is piece 0. The client "
+            "is not given these pieces; its peer is offered as their holder once one of them, "
+            "drawn by lot, has been found there."
+        ),
+    ] = b""
     md5: Annotated[Text, _about("What the file's MD5 must be, in hexadecimal digits.")] = ""
     identifier: Annotated[
         Word, _about("Makes another task of the same URL; unless there is an md5, which does.")

@@ -85,4 +85,6 @@ def _info(peer: Peer) -> PeerInfo:
         port=peer.port,
         version=peer.version,
         created=moment(peer.created),
+        quarantined_until=moment(peer.quarantined_until) if peer.quarantined else None,
+        evidence=peer.evidence or None,
     )

@@ -78,7 +78,9 @@ class Tasks:
         if peer or asked.path:
             validation.upload_path("path", asked.path)
         self._call_systems.check(spec.call_system)
-        task = self._dispatch(RegisterTask(spec=spec, client=client, peer=peer, path=asked.path))
+        task = self._dispatch(
+            RegisterTask(spec=spec, client=client, peer=peer, path=asked.path, pieces=asked.pieces)
+        )
 
         def ready() -> Answer | None:
             known = self._dispatch.tracker.task(task)
@@ -221,6 +223,6 @@ def _download(task: Task, download: Download) -> DfGetTask:
         peer_id=download.peer or "",
         path=download.path,
         piece_size=task.piece_size,
-        pieces_done=download.have.bit_count(),
+        pieces_done=download.done.bit_count(),
         bytes_from=BytesFrom(seed=download.from_seed, peers=download.from_peers),
     )

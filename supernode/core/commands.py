@@ -6,8 +6,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
-from supernode.core.model import OriginVersion, TaskSpec
-from supernode.core.pieces import PieceDigest
+from supernode.core.model import Accusation, Finding, OriginVersion, TaskSpec
+from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 
 A = TypeVar("A")
@@ -36,9 +36,9 @@ class PieceResult(enum.StrEnum):
 
 
 class Seed(enum.Enum):
-    """The supernode itself, where a holder is named."""
+    """The supernode itself, where a holder is named; encoded as no name can be."""
 
-    SEED = "seed"
+    SEED = 0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +93,24 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool = False
 
 
+class Inspection(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece to be asked of a peer that is accused of not giving it.
+
+    Args:
+        generation: of the task.
+        since: when the download that offers the piece began; it may begin anew meanwhile.
+        digest: what the piece must have.
+    """
+
+    accusation: Accusation
+    generation: int
+    since: float
+    holder: PeerHolder
+    piece_range: str
+    piece_size: int
+    digest: PieceDigest
+
+
 # By peers and their clients
 
 
@@ -118,12 +136,18 @@ class SeePeer(Command[None], frozen=True, kw_only=True):
 
 
 class RegisterTask(Command[TaskId], frozen=True, kw_only=True):
-    """A client wants a file."""
+    """A client wants a file.
+
+    Args:
+        path: where its peer serves what it has of it.
+        pieces: what it has from before, as :func:`supernode.core.pieces.pack_pieces` packs it.
+    """
 
     spec: TaskSpec
     client: ClientId
     peer: PeerId | None
     path: str
+    pieces: bytes = b""
 
 
 class CutTask(Command[int], frozen=True, kw_only=True):
@@ -174,6 +198,39 @@ class HoldTask(Command[None], frozen=True, kw_only=True):
     task: TaskId
     peer: PeerId
     path: str = ""
+
+
+# By the check of what peers say they have
+
+
+class SpotCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece to look for at a peer, and what it must be."""
+
+    piece: PieceNumber
+    piece_range: str
+    piece_size: int
+    digest: PieceDigest
+    holder: PeerHolder
+
+
+class DrawSpotCheck(Command[SpotCheck | None], frozen=True, kw_only=True):
+    """Draw the piece by which a claim is to be checked; the answer is None if it cannot be true."""
+
+    claim: int
+
+
+class JudgeClaim(Command[None], frozen=True, kw_only=True):
+    """A piece of a claim was looked for.
+
+    Args:
+        finding: what came of it.
+        seen: the same in detail: a digest, a status, what went wrong.
+    """
+
+    claim: int
+    piece: PieceNumber
+    finding: Finding
+    seen: str
 
 
 # By operators
@@ -233,6 +290,27 @@ class EndPreheat(Command[None], frozen=True, kw_only=True):
     preheat: PreheatId
     reason: Reason | None = None
     detail: str = ""
+
+
+# By the inspector, which looks into what peers are accused of
+
+
+class TakeAccusation(Command[Inspection | None], frozen=True, kw_only=True):
+    """Look into the next accusation; None: there is none. It counts as settled from now on."""
+
+
+class JudgePeer(Command[None], frozen=True, kw_only=True):
+    """A peer was asked for the piece.
+
+    Args:
+        inspection: what was asked for.
+        finding: what came of it.
+        seen: the same in detail: a digest, a status, what went wrong.
+    """
+
+    inspection: Inspection
+    finding: Finding
+    seen: str
 
 
 # By the fetch from the origin. ``generation`` tells it from others of the same ID: what a fetch

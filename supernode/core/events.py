@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 import msgspec
 
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
-from supernode.core.model import CdnStatus, OriginVersion, TaskSpec
+from supernode.core.model import CdnStatus, Finding, OriginVersion, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 
@@ -249,6 +249,93 @@ class DownloadForgotten(ClientEvent, frozen=True, kw_only=True, tag="download.fo
     """A download that ended a while ago, and offers nothing, is known no longer."""
 
 
+class ClaimMade(ClientEvent, frozen=True, kw_only=True, tag="claim.made"):
+    """A client says that it has pieces from before; if it has a peer, that is to be checked."""
+
+    claim: int
+    pieces: int
+    """Bitset."""
+
+
+class ClaimConfirmed(ClientEvent, frozen=True, kw_only=True, tag="claim.confirmed"):
+    """A piece that a client's peer was said to have is there: it holds all that it claims."""
+
+    claim: int
+    piece: PieceNumber
+    peer: PeerId
+    concerns = Concern.A_FEW
+
+
+class ClaimRejected(ClientEvent, frozen=True, kw_only=True, tag="claim.rejected"):
+    """What a client claims will not be offered to others."""
+
+    claim: int
+    piece: PieceNumber
+    """Which was looked for, or is beyond the file's end."""
+    peer: PeerId
+    finding: Finding
+    seen: str
+    """A digest, a status, what went wrong."""
+
+
+class PeerAccused(ClientEvent, frozen=True, kw_only=True, tag="peer.accused"):
+    """A client says that a peer did not give it a piece; that is to be looked into."""
+
+    peer: PeerId
+    piece: PieceNumber
+    holder: ClientId
+    """The peer's download by which it offers the piece."""
+
+
+class AccusationTaken(Event, frozen=True, kw_only=True, tag="accusation.taken"):
+    """What a peer is accused of is being looked into, if it may be contacted."""
+
+    peer: PeerId
+
+
+class PeerCleared(ClientEvent, frozen=True, kw_only=True, tag="peer.cleared"):
+    """A peer gave the piece when we asked; the client that accused it is not listened to then."""
+
+    peer: PeerId
+    piece: PieceNumber
+    false_accusations: int
+    distrusted_until: float
+
+
+class EvidenceFound(ClientEvent, frozen=True, kw_only=True):
+    """A peer did not give the piece when we asked either, as the client said."""
+
+    peer: PeerId
+    piece: PieceNumber
+    finding: Finding
+    expected: PieceDigest
+    seen: str
+    """A digest, a status, what went wrong."""
+    strikes: int
+    concerns = Concern.A_FEW
+
+    @property
+    def text(self) -> str:
+        """What was found, in a line."""
+        return f"piece {self.piece} of task {self.task}: {self.seen}, not {self.expected}"
+
+
+class PeerWarned(EvidenceFound, frozen=True, kw_only=True, tag="peer.warned"):
+    """A peer did not give what it offers; that alone is no reason to offer it to nobody."""
+
+
+class PeerQuarantined(EvidenceFound, frozen=True, kw_only=True, tag="peer.quarantined"):
+    """A peer gave wrong bytes, or once more not what it offers: it is offered to nobody."""
+
+    until: float
+
+
+class PeerReleased(Event, frozen=True, kw_only=True, tag="peer.released"):
+    """A peer's quarantine is over; it is offered again."""
+
+    peer: PeerId
+
+
 class PiecesHeld(ClientEvent, frozen=True, kw_only=True, tag="pieces.held"):
     """A client has these pieces, wherever it got them."""
 
@@ -313,6 +400,7 @@ class PieceArrived(LeaseEvent, frozen=True, kw_only=True, tag="piece.arrived"):
     written_by: float
     """Then it counts as written."""
     concerns = Concern.NOBODY
+    """Its client asks for the next in the same breath; others are woken when it is written."""
 
 
 class LeaseOverdue(LeaseEvent, frozen=True, kw_only=True, tag="lease.fell_overdue"):

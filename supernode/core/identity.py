@@ -1,4 +1,4 @@
-"""Identity: which URL is which task, which machine is which peer.
+"""Identity: which URL is which task and of which origin, which machine is which peer.
 
 Task IDs are computed exactly as Dragonfly v1 does, so that every client, whatever its dialect,
 meets in the same swarm. Peer IDs are stable: the same host name, address and port is the same peer.
@@ -39,6 +39,19 @@ def task_url(raw_url: str, filters: Iterable[str]) -> str:
 def without_credentials(url: str) -> str:
     """Return the URL as it may be shown: ``http://user:secret@host/`` keeps them to itself."""
     return _CREDENTIALS.sub(r"\1", url)
+
+
+def origin_key(url: str) -> str:
+    """Return what the URLs of one origin have in common: host and port, in lower case.
+
+    Cheap, for whoever has many URLs to tell apart. It takes any text; what is no URL has some key,
+    too.
+    """
+    scheme, _, rest = url.partition("://")
+    place = rest.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2].lower()
+    if ":" in place.rpartition("]")[2]:
+        return place
+    return f"{place}:443" if scheme.lower() == "https" else f"{place}:80"
 
 
 def task_id(

@@ -4,7 +4,7 @@ from supernode.core.errors import InvariantError
 from supernode.core.model import CdnStatus, DownloadStatus, Limits, Peer, Task
 from supernode.core.pieces import PieceNumber
 from supernode.core.state import State
-from supernode.core.swarm import bits
+from supernode.core.swarm import bits, bitset_bytes
 
 _FAILED = (CdnStatus.FAILED, CdnStatus.SOURCE_ERROR)
 
@@ -17,15 +17,17 @@ def check(state: State) -> None:
     """
     _check_leases(state)
     _check_peers(state)
+    _check_accusations(state)
     _check_downloads(state)
     _check_preheats(state)
+    _check_claims(state)
     held = sum(task.spec.bytes_to_fetch_with for task in state.tasks.values())
     _must(state.spec_bytes == held, "bytes that are there only for fetches")
     failed = {task.id for task in state.tasks.values() if task.status in _FAILED}
     _must(set(state.failed) == failed, "failed tasks")
     for task in state.tasks.values():
-        waits = task.status is CdnStatus.WAITING
-        _must((task.id in state.waiting) == waits, "waiting tasks")
+        waits = task.status is CdnStatus.WAITING and not task.paused
+        _must(state.waiting.holds(task) == waits, "waiting tasks")
         _must((task.id in state.doubted) == task.doubted, "doubted tasks")
         _must(not task.doubted or task.status is CdnStatus.SUCCESS, "what is doubted is complete")
         _check_task(state, task)
@@ -40,7 +42,7 @@ def _check_leases(state: State) -> None:
     for holder in holders:
         _must(not served & holder.serving, "a lease has one holder")
         served |= holder.serving
-        used = sum(not state.leases[lease].overdue for lease in holder.serving)
+        used = sum(state.leases[lease].holds_slot for lease in holder.serving)
         _must(holder.slots_used == used, "slots in use")
     _must(served == set(state.leases), "every lease has a holder")
 
@@ -55,6 +57,18 @@ def _check_peers(state: State) -> None:
         moments = [peer.last_seen for peer in peers]
         _must(moments == sorted(moments), "peers in the order of their calls")
     _must(len(state.heard_peers) + len(state.silent_peers) == len(state.peers), "all peers")
+    quarantined = [(p.quarantined_until, p.id) for p in state.peers.values() if p.quarantined]
+    _must(state.quarantined == sorted(quarantined), "peers in the order of their release")
+    _must(not state.struck.keys() & state.peers.keys(), "strikes of those who are away")
+
+
+def _check_accusations(state: State) -> None:
+    _must(len(state.accused) <= state.limits.most_accused, "number of accusations")
+    for peer, accusation in state.accused.items():
+        _must(accusation.peer == peer, "one accusation a peer")
+        _must(not state.peers[peer].quarantined, "accusations of those offered to nobody")
+        offer = state.tasks[accusation.task].downloads[accusation.holder]
+        _must(offer.peer == peer, "accusations about what is offered")
 
 
 def _check_downloads(state: State) -> None:
@@ -78,21 +92,34 @@ def _check_preheats(state: State) -> None:
         _must((state.preheats_of.get(preheat.task) == preheat.id) != ended, "preheats of tasks")
 
 
+def _check_claims(state: State) -> None:
+    downloads = [d for task in state.tasks.values() for d in task.downloads.values()]
+    claims = {d.claim: d for d in downloads if d.claim is not None}
+    _must(state.claims == claims, "claims by their numbers")
+    of_tasks = {claim: task for task, of_it in state.claims_of.items() for claim in of_it}
+    _must(of_tasks == {claim: d.task for claim, d in claims.items()}, "claims of tasks")
+    _must(all(state.claims_of.values()), "no task without claims among those with some")
+    _must(all(d.peer and d.claimed for d in claims.values()), "claims there is something to check")
+    _must(state.claim_bytes == sum(bitset_bytes(d.claimed) for d in downloads), "bytes of claims")
+    _must(state.claim_bytes <= state.limits.most_claim_bytes, "room for claims")
+
+
 def _check_task(state: State, task: Task) -> None:
     limits, swarm = state.limits, task.swarm
     _must(0 <= task.slots_used <= limits.seed_slots, "slots of the seed")
     _must(len(task.serving) <= 2 * limits.seed_slots, "leases on the seed")
     _must(set(bits(swarm.known)) == set(task.digests), "known pieces have digests")
     _must(not swarm.lacking & ~swarm.known, "what the seed lacks is known")
-    copies = dict.fromkeys(task.digests, 0)
-    holders = dict.fromkeys(task.digests, 0)
+    pieces = range(len(swarm.holders))
+    copies, holders = [0] * len(pieces), [0] * len(pieces)
     free = silent = 0
     for download in task.downloads.values():
         _must(download.leased == sum(1 << p for p in download.leases), "leased pieces")
-        _must(not download.have & download.leased, "no piece is fetched twice")
+        _must(not download.done & download.leased, "no piece is fetched twice")
+        _must(not download.have & download.claimed, "what is had is no longer claimed")
         _must(len(download.leases) <= limits.client_leases, "leases of a client")
         if download.status is DownloadStatus.SUCCESS and download.index >= 0:
-            _must(download.have == swarm.known, "a finished client has every piece")
+            _must(not swarm.known & ~download.done, "a finished client has every piece")
         if download.index >= 0:
             _must(task.by_index[download.index] is download, "index")
         if download.peer is None:
@@ -103,6 +130,8 @@ def _check_task(state: State, task: Task) -> None:
             free |= 1 << download.index
         if peer.silent:
             silent |= 1 << download.index
+        if peer.quarantined:
+            continue
         for piece in map(PieceNumber, bits(download.have)):
             holders[piece] |= 1 << download.index
             copies[piece] += 1
@@ -110,7 +139,7 @@ def _check_task(state: State, task: Task) -> None:
             copies[piece] += not lease.overdue
     _must(free == swarm.free, "free peers")
     _must(silent == swarm.silent, "silent peers")
-    for piece in task.digests:
+    for piece in map(PieceNumber, pieces):
         _must(swarm.holders[piece] == holders[piece], f"holders of piece {piece}")
         _must(swarm.held >> piece & 1 == bool(holders[piece]), f"whether {piece} is held")
         _must(swarm.copies(piece) == copies[piece], f"copies of piece {piece}")

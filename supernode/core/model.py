@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
+from supernode.core.identity import (
+    ClientId,
+    PeerId,
+    PreheatId,
+    TaskId,
+    task_id,
+    trust_mark,
+    without_credentials,
+)
 from supernode.core.pieces import PieceDigest, PieceNumber, piece_count
 from supernode.core.reasons import Reason
 from supernode.core.swarm import Swarm
@@ -39,14 +47,27 @@ class PreheatStatus(enum.StrEnum):
     FAILED = "FAILED"
 
 
+class Finding(enum.StrEnum):
+    """What came of asking a peer for a piece that it offers."""
+
+    RIGHT = "right"
+    """The piece."""
+    WRONG = "wrong"
+    """Other bytes."""
+    MISSING = "missing"
+    """It says that it has not got it."""
+    NO_ANSWER = "no_answer"
+    """Nothing of use, or not in time."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the scheduler may hand out, and how much may be known. Seconds, bytes/s, counts."""
 
-    seed_slots: int = 8
+    seed_slots: int = 4
     """Concurrent uploads of the supernode itself, per task."""
-    seed_repeats: int = 2
+    seed_repeats: int = 1
     """Only below so many uploads of a task does it repeat pieces that peers have or will have."""
-    peer_slots: int = 5
+    peer_slots: int = 3
     """Concurrent uploads of one peer, over all tasks."""
     client_leases: int = 32
     """Pieces one download may have in flight."""
@@ -74,6 +95,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The oldest are forgotten before their time."""
     most_spec_bytes: int = 256 << 20
     """What clients have said about the files that are not there yet: headers, certificates."""
+    most_claim_bytes: int = 64 << 20
+    """What clients may have said, as bitsets, that they have from before; more is not noted."""
     peer_ttl: float = 300.0
     """A peer or a download that was not heard of for so long is dropped …"""
     seen_every: float = 30.0
@@ -88,6 +111,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """… up to so long: the pause doubles while it keeps failing."""
     recheck_after: float = 60.0
     """For how long an idle file counts as what its origin has, before the origin is asked."""
+    most_accused: int = 1_000
+    """Peers that are accused and not looked into yet."""
+    distrust: float = 60.0
+    """How long a client is not listened to after it accused a peer that was right; twice as long
+    each further time."""
+    quarantine: float = 60.0
+    """How long a peer is offered to nobody after its second strike; twice as long each further
+    one …"""
+    most_strikes: int = 8
+    """… up to this one."""
+    strike_ttl: float = 600.0
+    """In so long without another strike, or another false accusation, one is forgiven."""
     preheat_keep: float = 86_400.0
     """How long an ended preheat is remembered."""
 
@@ -143,6 +178,17 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Certificate authorities, in PEM, that are trusted to vouch for its origin."""
 
     @property
+    def identity(self) -> TaskId:
+        """The ID of the file's task."""
+        return task_id(
+            self.task_url,
+            md5=self.md5,
+            identifier=self.identifier,
+            byte_range=_byte_range(self.headers),
+            trust=trust_mark(insecure=self.insecure, root_cas=self.root_cas),
+        )
+
+    @property
     def bytes_to_fetch_with(self) -> int:
         """How much of it is there only for the fetch."""
         headers = sum(map(len, self.headers.reveal().values()))
@@ -150,7 +196,13 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def without_means(self) -> "TaskSpec":
         """Return what is to be remembered when there is nothing left to fetch."""
-        return msgspec.structs.replace(self, headers=self.headers.emptied(), root_cas=())
+        return msgspec.structs.replace(
+            self,
+            raw_url=without_credentials(self.raw_url),
+            task_url=without_credentials(self.task_url),
+            headers=self.headers.emptied(),
+            root_cas=(),
+        )
 
 
 class OriginVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +212,12 @@ class OriginVersion(msgspec.Struct, frozen=True, kw_only=True):
     last_modified: str = ""
     validator: str = ""
     """The one by which a fetch may go on where it broke off."""
+
+
+def _byte_range(headers: Secrets) -> str | None:
+    """Return which part of the file is asked for; in any case, for the origin heeds none."""
+    ranges = [value for name, value in headers.reveal().items() if name.lower() == "range"]
+    return ",".join(ranges) if ranges else None
 
 
 @dataclass(slots=True)
@@ -184,7 +242,30 @@ class Peer:
     """Whether it has a free slot; every swarm it is in has a note of that."""
     failures: int = 0
     """Pieces it failed to deliver since the last one it delivered."""
+    strikes: int = 0
+    """How often it was found not to have what it offers, less what was forgiven."""
+    quarantined_until: float = 0.0
+    """When its last quarantine ends or ended; without one, when it had its last strike."""
+    quarantined: bool = False
+    """Offered to nobody: what it holds is in no swarm."""
+    evidence: str = ""
+    """What was found when it had its last strike."""
     downloads: set[tuple[TaskId, ClientId]] = field(default_factory=set)
+
+
+class Accusation(msgspec.Struct, frozen=True, kw_only=True):
+    """A client's word that it could not get a piece from a peer: no more than that.
+
+    Args:
+        holder: the peer's download by which it offers the piece.
+        client: whose word it is.
+    """
+
+    peer: PeerId
+    task: TaskId
+    piece: PieceNumber
+    holder: ClientId
+    client: ClientId
 
 
 @dataclass(slots=True)
@@ -207,6 +288,11 @@ class Lease:
     overdue: bool = False
     written_by: float | None = None
     """The client has got the piece; then at the latest others can have it from its peer."""
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether its holder is taken to be uploading."""
+        return not self.overdue and self.written_by is None
 
     @property
     def next_change(self) -> float:
@@ -242,7 +328,11 @@ class Download:
     reason: Reason | None = None
     detail: str = ""
     have: int = 0
-    """Bitset of the pieces it has."""
+    """Bitset of the pieces it has, and offers if it has a peer; they need not be known yet."""
+    claimed: int = 0
+    """Bitset of the pieces that it says it has from before: not given to it, and not offered."""
+    claim: int | None = None
+    """By which number its claim is to be checked, if it is."""
     from_seed: int = 0
     """Content bytes that the supernode gave it."""
     from_peers: int = 0
@@ -252,7 +342,16 @@ class Download:
     leases: dict[PieceNumber, Lease] = field(default_factory=dict)
     avoided: dict[PeerId | None, float] = field(default_factory=dict)
     """Peer (None: the seed) → until when."""
+    false_accusations: int = 0
+    """How often it accused a peer that was right, less what was forgiven."""
+    distrusted_until: float = 0.0
+    """Until then what it says against peers counts for nothing but its own choice of them."""
     last_pull: LastPull | None = None
+
+    @property
+    def done(self) -> int:
+        """Bitset of the pieces that it needs no longer."""
+        return self.have | self.claimed
 
     @property
     def offers(self) -> bool:

@@ -7,6 +7,7 @@ framed, and every range on the wire is framed too.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import NewType
 
 MIB = 1 << 20
@@ -117,6 +118,19 @@ def parse_piece_range(text: str, piece_size: int) -> PieceNumber:
     if offset or int(end) - int(start) + 1 != piece_size:
         raise RangeError(f"{text!r} is not the range of one piece of {piece_size} bytes")
     return PieceNumber(number)
+
+
+def pack_pieces(numbers: Iterable[int]) -> bytes:
+    """Return a bitset of pieces as it travels: the lowest bit of the first byte is piece 0."""
+    bitset = 0
+    for number in numbers:
+        bitset |= 1 << number
+    return bitset.to_bytes(-(-bitset.bit_length() // 8), "little")
+
+
+def unpack_pieces(packed: bytes) -> int:
+    """Return the bitset that :func:`pack_pieces` packed."""
+    return int.from_bytes(packed, "little")
 
 
 def _decimal(text: str) -> bool:

@@ -98,6 +98,7 @@ class Reason(Enum):
     CLIENT_HAS_IT = ("client_has_it", "the client has the piece already", Actor.NOBODY)
     PEER_SILENT = ("peer_silent", "nothing was heard of the peer for long", Actor.NOBODY)
     PEER_LEFT = ("peer_left", "the peer left", Actor.NOBODY)
+    PEER_WRONG = ("peer_wrong", "the peer does not have what it offers", Actor.NOBODY)
     TASK_FAILED = ("task_failed", "the task failed", Actor.NOBODY)
 
     def __init__(self, code: str, text: str, actor: Actor) -> None:

@@ -5,6 +5,7 @@ knows of a file's pieces is known again, but it gives none of them yet. Built in
 events: replaying what led there would take seconds.
 """
 
+from bisect import insort
 from dataclasses import dataclass, field
 
 from supernode.core.identity import TaskId
@@ -20,7 +21,7 @@ from supernode.core.model import (
 )
 from supernode.core.reasons import Reason
 from supernode.core.state import State
-from supernode.core.swarm import Swarm
+from supernode.core.swarm import Swarm, bitset_bytes
 
 
 @dataclass(slots=True)
@@ -52,8 +53,9 @@ def restore(limits: Limits, known: Known, now: float) -> State:
     """Return the state in which work goes on; takes over the records. O(everything).
 
     What was being fetched waits to go on; what was complete is to be verified, as if adopted from
-    disk. Of what contradicts itself the part that makes sense is kept. Moments in the future, which
-    a clock that was wrong has left behind, are now.
+    disk; what clients claim is to be checked once more. Of what contradicts itself the part that
+    makes sense is kept. Moments in the future, which a clock that was wrong has left behind, are
+    now.
 
     Args:
         limits: as for any state.
@@ -64,6 +66,8 @@ def restore(limits: Limits, known: Known, now: float) -> State:
     for peer in known.peers:
         peer.created, peer.last_seen = min(peer.created, now), now
         state.peers[peer.id] = peer
+        if peer.quarantined:
+            insort(state.quarantined, (peer.quarantined_until, peer.id))
         state.heard_peers[peer.id] = None
     for task in sorted(known.tasks, key=lambda task: task.last_used):
         _restore_task(state, task, now)
@@ -86,8 +90,8 @@ def _restore_task(state: State, task: Task, now: float) -> None:
         task.status, task.adopted = CdnStatus.RUNNING, True
     elif task.status is CdnStatus.RUNNING and not task.adopted:
         task.status = CdnStatus.WAITING
-    if task.status is CdnStatus.WAITING:
-        state.waiting[task.id] = None
+    if task.status is CdnStatus.WAITING and not task.paused:
+        state.waiting.add(task)
     if task.reason is not None:
         state.failed[task.id] = None
     task.retry_at = min(task.retry_at, now + state.limits.failed_origin_longest_pause)
@@ -107,6 +111,9 @@ def _restore_download(state: State, download: Download, now: float) -> None:
     else:
         peer.downloads.add((task.id, download.client))
     task.downloads[download.client] = download
+    state.claim_bytes += bitset_bytes(download.claimed)
+    if download.claimed:
+        state.number_claim(download, state.next_claim)
     task.running += download.status is DownloadStatus.RUNNING
     state.downloads += 1
 
@@ -116,12 +123,11 @@ def _restore_swarm(state: State, task: Task) -> None:
     known = sum(1 << piece for piece in task.digests)
     downloads = list(task.downloads.values())
     for download in downloads:
-        download.have &= known
         if download.status is DownloadStatus.RUNNING or not download.offers:
             state.heard[task.id, download.client] = download
     if task.reason is not None:
         return
-    task.swarm = Swarm.of(known, [d.have if d.peer else 0 for d in downloads])
+    task.swarm = Swarm.of(known, [d.have if state.counts(d) else 0 for d in downloads])
     task.swarm.lacking = known
     for index, download in enumerate(downloads):
         download.index = index

@@ -8,6 +8,13 @@ has or is fetching; only while it is nearly idle, it also repeats pieces whose h
 busy. A piece that is on its way to a first peer is not repeated: it will be there soon, or its
 lease is overdue and no longer counts. A seed that repeated more would send everybody the same
 pieces while they are new, and be busy with what peers could give.
+
+Few pieces are under way at a time. On equal links a swarm is fastest if everybody gives one piece
+after the other, each at full speed, for only a whole piece can be passed on (Mundinger, Weber and
+Weiss, "Optimal Scheduling of Peer-to-Peer File Dissemination", Journal of Scheduling, 2008). But
+between two pieces one is reported and the next asked for, which another upload or two must cover;
+the slots are a few for that. Nobody takes more than an equal share of all slots, so that downlinks
+are as much divided as uplinks and neither waits for the other.
 """
 
 from typing import NamedTuple, Protocol
@@ -85,13 +92,26 @@ class Scheduler:
                     indexes |= 1 << self._task.downloads[client].index
         return indexes
 
+    def room(self) -> int:
+        """Return how many more pieces the client may have in flight; at most 0: none.
+
+        Its share are the slots of the seed and of all that offer something, divided by all that
+        download: one at least. What is overdue, or has come, has given its slot back, and does
+        not count.
+        """
+        task, download, limits = self._task, self._download, self._limits
+        slots = limits.seed_slots + limits.peer_slots * task.swarm.offering
+        share = max(1, slots // task.running)
+        taken = sum(lease.holds_slot for lease in download.leases.values())
+        return min(share - taken, limits.client_leases - len(download.leases))
+
     def choose(self) -> Choice | None:
         """Return the next piece for the client, or None while nobody can give it one.
 
         Cost: one AND per rarity, one per piece looked at; see ``tests/bench/scheduler.py``.
         """
         download, swarm = self._download, self._task.swarm
-        wanted = swarm.known & ~(download.have | download.leased)
+        wanted = swarm.known & ~(download.done | download.leased)
         free = swarm.free_holders & ~self._avoid
         seed_free = not self._avoid_seed and self._seed_has_a_slot()
         wanted &= self._within_reach(free, seed_free=seed_free)

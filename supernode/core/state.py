@@ -5,12 +5,17 @@ consults a clock or can refuse.
 """
 
 import heapq
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from supernode.core.errors import InvariantError
 from supernode.core.events import (
+    AccusationTaken,
+    ClaimConfirmed,
+    ClaimMade,
+    ClaimRejected,
     DownloadFailed,
     DownloadFinished,
     DownloadForgotten,
@@ -18,14 +23,20 @@ from supernode.core.events import (
     DownloadStarted,
     DownloadWithdrawn,
     Event,
+    EvidenceFound,
     LeaseExpired,
     LeaseOverdue,
     LeaseReleased,
+    PeerAccused,
+    PeerCleared,
     PeerExpired,
     PeerFellSilent,
     PeerLeft,
+    PeerQuarantined,
     PeerRegistered,
+    PeerReleased,
     PeerSeen,
+    PeerWarned,
     PieceArrived,
     PieceAssigned,
     PieceCached,
@@ -54,8 +65,10 @@ from supernode.core.events import (
     TaskStarted,
     TaskUnpinned,
 )
+from supernode.core.fetch_queue import FetchQueue
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
 from supernode.core.model import (
+    Accusation,
     CdnStatus,
     Download,
     DownloadStatus,
@@ -69,10 +82,20 @@ from supernode.core.model import (
 )
 from supernode.core.pieces import FRAME_BYTES, PieceNumber
 from supernode.core.reasons import Reason
-from supernode.core.swarm import Swarm, bits
+from supernode.core.swarm import Swarm, bits, bitset_bytes
 
 MOST_GONE = 4096
 """Of how many tasks that are known no longer it is remembered why."""
+MOST_STRUCK = 4096
+"""Of how many peers that have left it is remembered what was found against them."""
+
+
+class Strikes(NamedTuple):
+    """What was found against a peer, kept while it is away."""
+
+    number: int
+    quarantined_until: float
+    evidence: str
 
 
 class State:
@@ -85,6 +108,9 @@ class State:
         limits: how many slots a peer has; part of the state's meaning, so it never changes.
     """
 
+    before_change: Callable[[Event], None] | None = None
+    """Called with each event before it changes anything, while somebody copies the state."""
+
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.peers: dict[PeerId, Peer] = {}
@@ -92,6 +118,13 @@ class State:
         """Those that are not silent; those not heard of for longest come first."""
         self.silent_peers: OrderedDict[PeerId, None] = OrderedDict()
         """The others, in the same order."""
+        self.accused: OrderedDict[PeerId, Accusation] = OrderedDict()
+        """What is to be looked into, first those that have strikes; of each peer one at a time."""
+        self.quarantined: list[tuple[float, PeerId]] = []
+        """Until when who is, the first to be released first."""
+        self.struck: OrderedDict[PeerId, Strikes] = OrderedDict()
+        """Of peers that have left, lest leaving wash them clean; those that left first come
+        first."""
         self.tasks: OrderedDict[TaskId, Task] = OrderedDict()
         """Those that were not used for longest come first."""
         self.gone: OrderedDict[TaskId, Reason] = OrderedDict()
@@ -101,8 +134,7 @@ class State:
         self.failed: OrderedDict[TaskId, None] = OrderedDict()
         """Tasks without the file; those not used for longest come first."""
         self.next_generation = 1
-        self.waiting: OrderedDict[TaskId, None] = OrderedDict()
-        """Tasks to be fetched, in the order they were asked for."""
+        self.waiting = FetchQueue()
         self.doubted: OrderedDict[TaskId, None] = OrderedDict()
         """Tasks whose origins are to be asked whether they have changed."""
         self.leases: dict[int, Lease] = {}
@@ -110,6 +142,13 @@ class State:
         """How many there are, of all tasks together."""
         self.heard: OrderedDict[tuple[TaskId, ClientId], Download] = OrderedDict()
         """Downloads that run, or offer nothing; those not heard of for longest come first."""
+        self.claims: dict[int, Download] = {}
+        """The downloads whose claims are to be checked, by the claims' numbers."""
+        self.claims_of: dict[TaskId, dict[int, None]] = {}
+        """The numbers by task, the oldest first."""
+        self.claim_bytes = 0
+        """What claims take as bitsets, checked or not."""
+        self.next_claim = 1
         self.preheats: dict[PreheatId, Preheat] = {}
         self.preheats_of: dict[TaskId, PreheatId] = {}
         """The preheat of a task that has not ended."""
@@ -121,6 +160,8 @@ class State:
 
     def apply(self, event: Event) -> None:
         """Change the state as the event says."""
+        if self.before_change:
+            self.before_change(event)
         _RULES[type(event)](self, event)
 
     # peers
@@ -130,7 +171,7 @@ class State:
             known.version = event.version
             self._heard_of_peer(known, event.at)
             return
-        self.peers[event.peer] = Peer(
+        self.peers[event.peer] = peer = Peer(
             id=event.peer,
             ip=event.ip,
             port=event.port,
@@ -140,6 +181,10 @@ class State:
             last_seen=event.at,
         )
         self.heard_peers[event.peer] = None
+        if strikes := self.struck.pop(event.peer, None):
+            peer.strikes, peer.quarantined_until, peer.evidence = strikes
+            if peer.quarantined_until > event.at:
+                self._set_quarantined(peer, quarantined=True)
 
     def _peer_seen(self, event: PeerSeen) -> None:
         self._heard_of_peer(self.peers[event.peer], event.at)
@@ -169,9 +214,96 @@ class State:
         for task_id, client in sorted(peer.downloads):
             task = self.tasks[task_id]
             self._stop_offering(task, task.downloads[client], event.at)
+        if peer.quarantined:
+            self._set_quarantined(peer, quarantined=False)
+        if peer.strikes:
+            strikes = Strikes(peer.strikes, peer.quarantined_until, peer.evidence)
+            self.struck[peer.id] = strikes
+            if len(self.struck) > MOST_STRUCK:
+                self.struck.popitem(last=False)
         del self.peers[event.peer]
         self.heard_peers.pop(event.peer, None)
         self.silent_peers.pop(event.peer, None)
+
+    # accusations and what is found
+
+    def _peer_accused(self, event: PeerAccused) -> None:
+        self.accused[event.peer] = Accusation(
+            peer=event.peer,
+            task=event.task,
+            piece=event.piece,
+            holder=event.holder,
+            client=event.client,
+        )
+        if self.peers[event.peer].strikes:
+            self.accused.move_to_end(event.peer, last=False)
+
+    def _accusation_taken(self, event: AccusationTaken) -> None:
+        del self.accused[event.peer]
+
+    def _peer_cleared(self, event: PeerCleared) -> None:
+        self.peers[event.peer].failures = 0
+        if accuser := self.tasks[event.task].downloads.get(event.client):
+            accuser.false_accusations = event.false_accusations
+            accuser.distrusted_until = event.distrusted_until
+        for accusation in list(self.accused.values()):
+            if (accusation.task, accusation.client) == (event.task, event.client):
+                del self.accused[accusation.peer]
+
+    def _peer_warned(self, event: PeerWarned) -> None:
+        self._strike(event, event.at)
+
+    def _peer_quarantined(self, event: PeerQuarantined) -> None:
+        peer = self._strike(event, event.until)
+        self.accused.pop(peer.id, None)
+        self._set_quarantined(peer, quarantined=True)
+
+    def _strike(self, event: EvidenceFound, until: float) -> Peer:
+        peer = self.peers[event.peer]
+        peer.strikes = event.strikes
+        peer.quarantined_until = until
+        peer.evidence = event.text
+        if accuser := self.tasks[event.task].downloads.get(event.client):
+            accuser.false_accusations = 0
+        return peer
+
+    def _peer_released(self, event: PeerReleased) -> None:
+        self._set_quarantined(self.peers[event.peer], quarantined=False)
+
+    def _set_quarantined(self, peer: Peer, *, quarantined: bool) -> None:
+        """Take what a peer holds, and soon will, out of its swarms, or put it in again."""
+        for task_id, client in peer.downloads:
+            task = self.tasks[task_id]
+            if quarantined:
+                self._discount(task, task.downloads[client])
+            else:
+                self._count(task, task.downloads[client])
+        peer.quarantined = quarantined
+        entry = (peer.quarantined_until, peer.id)
+        if quarantined:
+            insort(self.quarantined, entry)
+        else:
+            del self.quarantined[bisect_left(self.quarantined, entry)]
+
+    def counts(self, download: Download) -> bool:
+        """Tell whether what a client holds is held by its swarm."""
+        return download.peer is not None and not self.peers[download.peer].quarantined
+
+    def _count(self, task: Task, download: Download) -> None:
+        """Let the swarm hold what a client holds, and expect what it is fetching."""
+        for piece in bits(download.have):
+            task.swarm.add_copies(piece, +1)
+            task.swarm.hold(download.index, piece)
+        for piece, lease in download.leases.items():
+            if not lease.overdue:
+                task.swarm.add_copies(piece, +1)
+
+    def _discount(self, task: Task, download: Download) -> None:
+        """Let the swarm hold and expect it no longer."""
+        task.swarm.withdraw(download.index, download.have)
+        for piece, lease in download.leases.items():
+            if not lease.overdue:
+                task.swarm.add_copies(piece, -1)
 
     # tasks
 
@@ -195,7 +327,8 @@ class State:
         self.spec_bytes += task.spec.bytes_to_fetch_with
         self.tasks[event.task] = task
         self.tasks.move_to_end(event.task)
-        self.waiting[event.task] = None
+        if not task.paused:
+            self.waiting.add(task)
 
     def _forget_means(self, task: Task) -> None:
         self.spec_bytes -= task.spec.bytes_to_fetch_with
@@ -208,8 +341,9 @@ class State:
             self.failed.move_to_end(task.id)
 
     def _task_started(self, event: TaskStarted) -> None:
-        self.tasks[event.task].status = CdnStatus.RUNNING
-        self.waiting.pop(event.task, None)
+        task = self.tasks[event.task]
+        task.status = CdnStatus.RUNNING
+        self.waiting.discard(task)
 
     def _task_sized(self, event: TaskSized) -> None:
         task = self.tasks[event.task]
@@ -250,11 +384,11 @@ class State:
         if event.retry_at is not None:
             task.retry_at = event.retry_at
             task.failures += 1
-        self.waiting.pop(event.task, None)
+        self.waiting.discard(task)
         self.failed[event.task] = None
         for download in task.downloads.values():
             if download.peer is not None:
-                self.peers[download.peer].downloads.discard((task.id, download.client))
+                self._part(self.peers[download.peer], download)
                 download.peer = None
             if download.status is DownloadStatus.RUNNING:
                 self._end_download(task, download, DownloadStatus.FAILED)
@@ -263,16 +397,23 @@ class State:
             self._keep_in_mind(download, event.at)
             download.index = -1
             download.have = 0
+            self._settle_claim(download)
+            self._set_claimed(download, 0)
             download.last_pull = None
         task.swarm = Swarm()
         task.by_index = {}
         task.digests = {}
 
     def _task_paused(self, event: TaskPaused) -> None:
-        self.tasks[event.task].paused = True
+        task = self.tasks[event.task]
+        task.paused = True
+        self.waiting.discard(task)
 
     def _task_resumed(self, event: TaskResumed) -> None:
-        self.tasks[event.task].paused = False
+        task = self.tasks[event.task]
+        task.paused = False
+        if task.status is CdnStatus.WAITING:
+            self.waiting.add(task)
 
     def _task_pinned(self, event: TaskPinned) -> None:
         self.tasks[event.task].pinned = True
@@ -283,13 +424,15 @@ class State:
     def _task_removed(self, event: TaskRemoved) -> None:
         task = self.tasks.pop(event.task)
         self._forget_means(task)
-        self.waiting.pop(task.id, None)
+        self.waiting.discard(task)
         self.failed.pop(task.id, None)
         self.doubted.pop(task.id, None)
         for download in task.downloads.values():
             self.heard.pop((task.id, download.client), None)
+            self._settle_claim(download)
+            self._set_claimed(download, 0)
             if download.peer is not None:
-                self.peers[download.peer].downloads.discard((task.id, download.client))
+                self._part(self.peers[download.peer], download)
         self.downloads -= len(task.downloads)
         self.gone[task.id] = event.reason
         while len(self.gone) > MOST_GONE:
@@ -331,6 +474,9 @@ class State:
             created=event.at,
             last_seen=event.at,
         )
+        if before:
+            download.false_accusations = before.false_accusations
+            download.distrusted_until = before.distrusted_until
         task.downloads[event.client] = download
         task.by_index[index] = download
         task.running += 1
@@ -400,20 +546,28 @@ class State:
     def _stop_offering(self, task: Task, download: Download, at: float) -> None:
         if download.peer is None:
             return
-        self.peers[download.peer].downloads.discard((task.id, download.client))
+        if self.counts(download):
+            self._discount(task, download)
+        self._part(self.peers[download.peer], download)
         download.peer = None
+        self._settle_claim(download)
         task.swarm.set_free(download.index, free=False)
         task.swarm.set_silent(download.index, silent=False)
-        task.swarm.withdraw(download.index, download.have)
-        for piece, lease in download.leases.items():
-            if not lease.overdue:
-                task.swarm.add_copies(piece, -1)
         self._keep_in_mind(download, at)
+
+    def _part(self, peer: Peer, download: Download) -> None:
+        """Let a download be none of the peer's; what it was accused of offering, it does not."""
+        peer.downloads.discard((download.task, download.client))
+        accusation = self.accused.get(peer.id)
+        if accusation and (accusation.task, accusation.holder) == (download.task, download.client):
+            del self.accused[peer.id]
 
     def _remove(self, task: Task, download: Download) -> None:
         del task.downloads[download.client]
         self.heard.pop((task.id, download.client), None)
         self.downloads -= 1
+        self._settle_claim(download)
+        self._set_claimed(download, 0)
         if download.status is DownloadStatus.RUNNING:
             task.running -= 1
         if download.index >= 0:
@@ -423,14 +577,59 @@ class State:
     def _pieces_held(self, event: PiecesHeld) -> None:
         task = self.tasks[event.task]
         download = task.downloads[event.client]
-        gained = event.pieces & ~download.have
+        self._settle_claim(download)
+        self._hold(task, download, event.pieces)
+        self._heard_of(task, download, event.at)
+        self._keep_in_mind(download, event.at)
+
+    def _hold(self, task: Task, download: Download, pieces: int) -> None:
+        gained = pieces & ~download.have
         download.have |= gained
-        if download.peer is not None:
+        self._set_claimed(download, download.claimed & ~gained)
+        if self.counts(download):
             for piece in bits(gained):
                 task.swarm.add_copies(piece, +1)
                 task.swarm.hold(download.index, piece)
-        self._heard_of(task, download, event.at)
+
+    # claims
+
+    def _claim_made(self, event: ClaimMade) -> None:
+        download = self.tasks[event.task].downloads[event.client]
+        self._set_claimed(download, event.pieces)
+        self.number_claim(download, event.claim)
+
+    def number_claim(self, download: Download, claim: int) -> None:
+        """Let what a client claims be still to be checked under this number, if it has a peer."""
+        self.next_claim = claim + 1
+        if download.peer is not None:
+            download.claim = claim
+            self.claims[claim] = download
+            self.claims_of.setdefault(download.task, {})[claim] = None
+
+    def _claim_confirmed(self, event: ClaimConfirmed) -> None:
+        task = self.tasks[event.task]
+        download = task.downloads[event.client]
+        self._settle_claim(download)
+        self._hold(task, download, download.claimed)
         self._keep_in_mind(download, event.at)
+
+    def _claim_rejected(self, event: ClaimRejected) -> None:
+        self._settle_claim(self.claims[event.claim])
+
+    def _settle_claim(self, download: Download) -> None:
+        """There is nothing left to be checked of what a client claims, if there was."""
+        claim, download.claim = download.claim, None
+        if claim is None:
+            return
+        del self.claims[claim]
+        of_task = self.claims_of[download.task]
+        del of_task[claim]
+        if not of_task:
+            del self.claims_of[download.task]
+
+    def _set_claimed(self, download: Download, pieces: int) -> None:
+        self.claim_bytes += bitset_bytes(pieces) - bitset_bytes(download.claimed)
+        download.claimed = pieces
 
     # leases
 
@@ -452,7 +651,7 @@ class State:
         heapq.heappush(self.deadlines, (lease.overdue_at, lease.id))
         download.leases[event.piece] = lease
         download.leased |= 1 << event.piece
-        if download.peer is not None:
+        if self.counts(download):
             task.swarm.add_copies(event.piece, +1)
         holder = self._holder_of(lease)
         holder.serving.add(lease.id)
@@ -468,7 +667,9 @@ class State:
     def _piece_arrived(self, event: PieceArrived) -> None:
         task = self.tasks[event.task]
         self._heard_of(task, task.downloads[event.client], event.at)
-        self.leases[event.lease].written_by = event.written_by
+        lease = self.leases[event.lease]
+        self._give_slot_back(lease)
+        lease.written_by = event.written_by
         heapq.heappush(self.deadlines, (event.written_by, event.lease))
         self._drop_stale_deadlines()
 
@@ -488,20 +689,22 @@ class State:
             self._end(lease)
         self._heard_of(task, download, event.at)
         download.have |= 1 << event.piece
-        if download.peer is not None:
+        if self.counts(download):
             task.swarm.add_copies(event.piece, +1)
             task.swarm.hold(download.index, event.piece)
 
     def _piece_failed(self, event: PieceFailed) -> None:
         task = self.tasks[event.task]
         lease = self.leases[event.lease]
-        self._heard_of(task, task.downloads[event.client], event.at)
-        avoided = task.downloads[event.client].avoided
+        download = task.downloads[event.client]
+        self._heard_of(task, download, event.at)
+        avoided = download.avoided
         for peer in [peer for peer, until in avoided.items() if until <= event.at]:
             del avoided[peer]
         holder = self._holder_of(lease)
         if isinstance(holder, Peer):
-            holder.failures += 1
+            if download.distrusted_until <= event.at:
+                holder.failures += 1
             avoided[holder.id] = event.avoid_until
         else:
             avoided[None] = event.avoid_until
@@ -509,7 +712,8 @@ class State:
 
     def _lease_overdue(self, event: LeaseOverdue) -> None:
         lease = self.leases[event.lease]
-        self._stop_counting_on(lease)
+        self._give_slot_back(lease)
+        self._expect_no_copy(lease)
         lease.overdue = True
         heapq.heappush(self.deadlines, (lease.deadline, lease.id))
         self._drop_stale_deadlines()
@@ -519,8 +723,10 @@ class State:
 
     def _end(self, lease: Lease) -> None:
         """Forget the lease."""
+        if lease.holds_slot:
+            self._give_slot_back(lease)
         if not lease.overdue:
-            self._stop_counting_on(lease)
+            self._expect_no_copy(lease)
         download = self.tasks[lease.task].downloads[lease.client]
         del download.leases[lease.piece]
         download.leased ^= 1 << lease.piece
@@ -530,11 +736,14 @@ class State:
         del self.leases[lease.id]
         self._drop_stale_deadlines()
 
-    def _stop_counting_on(self, lease: Lease) -> None:
-        """Give the holder its slot back, and do not count the copy that the lease promised."""
+    def _expect_no_copy(self, lease: Lease) -> None:
+        """Do not count the copy that the lease promised."""
         task = self.tasks[lease.task]
-        if task.downloads[lease.client].peer is not None:
+        if self.counts(task.downloads[lease.client]):
             task.swarm.add_copies(lease.piece, -1)
+
+    def _give_slot_back(self, lease: Lease) -> None:
+        """Let the holder have one more upload."""
         holder = self._holder_of(lease)
         holder.slots_used -= 1
         self._tell_swarms(holder)
@@ -612,6 +821,12 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     PeerFellSilent: State._peer_fell_silent,
     PeerLeft: State._peer_left,
     PeerExpired: State._peer_left,
+    PeerAccused: State._peer_accused,
+    AccusationTaken: State._accusation_taken,
+    PeerCleared: State._peer_cleared,
+    PeerWarned: State._peer_warned,
+    PeerQuarantined: State._peer_quarantined,
+    PeerReleased: State._peer_released,
     TaskRegistered: State._task_registered,
     TaskStarted: State._task_started,
     TaskSized: State._task_sized,
@@ -636,6 +851,9 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     DownloadForgotten: State._download_forgotten,
     PiecesHeld: State._pieces_held,
     PieceArrived: State._piece_arrived,
+    ClaimMade: State._claim_made,
+    ClaimConfirmed: State._claim_confirmed,
+    ClaimRejected: State._claim_rejected,
     PieceAssigned: State._piece_assigned,
     PiecesOffered: State._pieces_offered,
     PieceFinished: State._piece_finished,

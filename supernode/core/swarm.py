@@ -1,8 +1,8 @@
 """Who has which piece of one task, in bitsets made for the scheduler's question.
 
 Downloads have dense indexes, reused through a free list; a piece's holders are one ``int`` with a
-bit per index. Pieces are grouped by their number of copies, so that "the rarest this client lacks"
-is one AND per group. Indexes never leave the core.
+bit per index. Known pieces are grouped by their number of copies, so that "the rarest this client
+lacks" is one AND per group. Indexes never leave the core.
 """
 
 from bisect import bisect_left, insort
@@ -15,6 +15,11 @@ def bits(bitset: int) -> Iterator[int]:
         lowest = bitset & -bitset
         yield lowest.bit_length() - 1
         bitset ^= lowest
+
+
+def bitset_bytes(bitset: int) -> int:
+    """Return how many bytes a bitset takes, about."""
+    return (bitset.bit_length() + 7) // 8
 
 
 class Swarm:
@@ -46,7 +51,7 @@ class Swarm:
         self.lacking = 0
         """Bitset of those of them that the seed cannot give."""
         self.holders: list[int] = []
-        """Per piece: bitset of the indexes whose peer holds it."""
+        """Per piece, known or not: bitset of the indexes whose peer holds it."""
         self.held = 0
         """Bitset of the pieces that peers hold."""
         self.free = 0
@@ -68,13 +73,14 @@ class Swarm:
 
         Args:
             known: bitset of the pieces that can be handed out.
-            haves: per index, which of them its peer holds; no others.
+            haves: per index, which pieces its peer holds, known or not.
         """
+        width = max(known, *haves, 0).bit_length()
         swarm = cls()
         swarm.known = known
         swarm._next_index = len(haves)
         swarm._offering = _bitset(have != 0 for have in haves)
-        swarm.holders = _transposed(haves, known.bit_length())
+        swarm.holders = _transposed(haves, width)
         swarm.held = _bitset(holders != 0 for holders in swarm.holders)
         swarm._copies = [holders.bit_count() for holders in swarm.holders]
         for piece in bits(known):
@@ -99,9 +105,7 @@ class Swarm:
 
     def make_known(self, piece: int) -> None:
         """Note that this piece can be handed out."""
-        while len(self.holders) <= piece:
-            self.holders.append(0)
-            self._copies.append(0)
+        self._make_place(piece)
         if not self.known >> piece & 1:
             self.known |= 1 << piece
             self._enter_group(piece)
@@ -112,6 +116,10 @@ class Swarm:
 
     def add_copies(self, piece: int, change: int) -> None:
         """Count a copy more or less. O(log groups)."""
+        self._make_place(piece)
+        if not self.known >> piece & 1:
+            self._copies[piece] += change
+            return
         self._leave_group(piece)
         self._copies[piece] += change
         self._enter_group(piece)
@@ -148,6 +156,11 @@ class Swarm:
             self.silent &= ~(1 << index)
 
     @property
+    def offering(self) -> int:
+        """How many downloads have something to give."""
+        return self._offering.bit_count()
+
+    @property
     def free_holders(self) -> int:
         """Bitset of the indexes whose peer has a free slot and something to give."""
         return self.free & self._offering
@@ -171,6 +184,11 @@ class Swarm:
         for count in self._counts:
             if group := self._groups[count] & wanted:
                 yield group
+
+    def _make_place(self, piece: int) -> None:
+        while len(self.holders) <= piece:
+            self.holders.append(0)
+            self._copies.append(0)
 
     def _enter_group(self, piece: int) -> None:
         count = self._copies[piece]

@@ -14,11 +14,14 @@ from supernode.core.commands import (
     ConfirmTask,
     CreatePreheat,
     CutTask,
+    DrawSpotCheck,
     EndPreheat,
     Expire,
     FailFetch,
     FinishFetch,
     HoldTask,
+    JudgeClaim,
+    JudgePeer,
     LosePieces,
     PauseTask,
     PinTask,
@@ -34,6 +37,7 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
     StartPreheat,
+    TakeAccusation,
     VerifyPieces,
 )
 from supernode.core.events import Event
@@ -42,7 +46,16 @@ from supernode.core.model import Limits, Peer, Preheat, Task
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
-from supernode.core.transitions import expiry, fetches, peers, preheats, pulls, tasks
+from supernode.core.transitions import (
+    accusations,
+    claims,
+    expiry,
+    fetches,
+    peers,
+    preheats,
+    pulls,
+    tasks,
+)
 from supernode.core.transitions.step import Step, known, known_task
 
 A = TypeVar("A")
@@ -81,6 +94,11 @@ class Tracker:
     # What may be looked at; by everyone, changed by no one.
 
     @property
+    def state(self) -> State:
+        """All that is known, for those who copy it as a whole."""
+        return self._state
+
+    @property
     def limits(self) -> Limits:
         """How much may be handed out and known."""
         return self._state.limits
@@ -105,14 +123,29 @@ class Tracker:
         """Return all tasks."""
         return self._state.tasks.values()
 
-    def next_to_fetch(self, may_begin: Callable[[Task], bool] = lambda _: True) -> TaskId | None:
-        """Return the task that has waited longest for its fetch, of those that may begin."""
-        waiting = (self._state.tasks[task] for task in self._state.waiting)
-        return next((task.id for task in waiting if not task.paused and may_begin(task)), None)
+    def next_to_fetch(self, may_begin: Callable[[str], bool] = lambda _: True) -> TaskId | None:
+        """Return the task whose turn it is to be fetched, from an origin that may be asked."""
+        return self._state.waiting.first(may_begin)
 
     def doubted_tasks(self) -> Collection[Task]:
         """Return the tasks whose origins are to be asked whether they have changed."""
         return [self._state.tasks[task] for task in self._state.doubted]
+
+    def claims_to_check(self) -> Iterator[tuple[int, Peer]]:
+        """Yield the claims that can be checked now, and about whom; of each task the oldest first.
+
+        Costs one look at each task that has claims, and one at each claim of which nothing is
+        known yet though other pieces of its task are.
+        """
+        for task_id, of_task in self._state.claims_of.items():
+            task = self._state.tasks[task_id]
+            if task.piece_total is None or not task.swarm.known:
+                continue
+            beyond = -1 << task.piece_total
+            for claim in of_task:
+                download = self._state.claims[claim]
+                if download.peer and download.claimed & (task.swarm.known | beyond):
+                    yield claim, self._state.peers[download.peer]
 
     def has_takers(self, task: Task) -> bool:
         """Tell whether a client or a preheat waits for the file."""
@@ -123,8 +156,12 @@ class Tracker:
 
         Nobody uses them, and no operator has paused or pinned them.
         """
-        tasks = self._state.tasks.values()
-        return (task for task in tasks if not (task.in_use or task.paused or task.pinned))
+        awaited = self._state.preheats_of  # until a preheat has been told that its file is there
+        return (
+            task
+            for task in self._state.tasks.values()
+            if not (task.in_use or task.paused or task.pinned or task.id in awaited)
+        )
 
     def preheat(self, preheat: PreheatId) -> Preheat:
         """Return a preheat. Raises NotFound."""
@@ -153,8 +190,12 @@ _COMMANDS: dict[type[Command[Any]], Callable[[Step, Any], Any]] = {
     PinTask: tasks.pin_task,
     RemoveTask: tasks.remove_task,
     CutTask: tasks.cut_task,
+    DrawSpotCheck: claims.draw_spot_check,
+    JudgeClaim: claims.judge_claim,
     Pull: pulls.pull,
     ReportPiece: pulls.report_piece,
+    TakeAccusation: accusations.take_accusation,
+    JudgePeer: accusations.judge_peer,
     CreatePreheat: preheats.create_preheat,
     StartPreheat: preheats.start_preheat,
     EndPreheat: preheats.end_preheat,

@@ -32,13 +32,18 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class Joined(msgspec.Struct, frozen=True, tag="joined"):
-    """This peer is registered at a supernode; the uploader is to sign it off when it leaves."""
+    """This peer is registered at a supernode; the uploader is to sign it off when it leaves.
+
+    Args:
+        again: the supernode had forgotten a download, so it may have forgotten our files, too.
+    """
 
     host: str
     port: int
     peer: PeerRequest
     peer_id: str
     tls: bool
+    again: bool
 
 
 class Share(msgspec.Struct, frozen=True, tag="share"):

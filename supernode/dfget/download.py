@@ -9,7 +9,6 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from urllib.parse import quote
 
 import msgspec
 import trio
@@ -19,17 +18,19 @@ from supernode.core.pieces import (
     FRAME_BYTES,
     LARGEST_PIECE,
     RangeError,
+    pack_pieces,
     parse_piece_range,
     piece_range,
 )
 from supernode.core.reasons import Reason
 from supernode.dfget.content import BadPiece, ContentFile
 from supernode.dfget.errors import DigestMismatch, NoSupernode, SwarmStuck, TaskFailed, ungrouped
-from supernode.dfget.http import HttpClient, HttpError
+from supernode.dfget.http import HttpClient, HttpError, piece_headers, target_of
 from supernode.dfget.progress import Progress, Source
 from supernode.dfget.rate import TokenBucket
 from supernode.dfget.sharing import Sharing
 from supernode.dfget.supernode import (
+    FAILED,
     Assignment,
     PieceReport,
     Rejected,
@@ -39,6 +40,7 @@ from supernode.dfget.supernode import (
     Ticket,
     Unreachable,
 )
+from supernode.patience import Patience
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -64,11 +66,12 @@ STUCK_SECONDS = 300.0
 FAILURES_IN_A_ROW = 24
 """After so many failed pieces without a good one, holders are out of reach for us."""
 REGISTRATIONS = 4
+"""How often to register without a new piece in between."""
 SLOWEST_RATE = 64 << 10
 PIECE_GRACE_SECONDS = 10.0
 STALL_SECONDS = 10.0
 REPORT_PAUSE_SECONDS = 0.5
-_FAILED = ("FAILED", "SOURCE_ERROR")
+_ANOTHER_FILE = "the file is another one than before"
 _TRY_AGAIN = frozenset({"cache_damaged", "client_silent"})
 """Reasons for which a download ended at the supernode that asking again mends."""
 
@@ -85,7 +88,8 @@ class SwarmDownload:
         progress: what is shown.
         sharing: who serves our pieces to others; None: nobody.
         sized: called with task and piece size before the first piece is stored.
-        rejoin: makes this machine known once more and returns its peer ID, empty if it has none.
+        rejoin: makes this machine, and what else it has, known to a supernode that has forgotten
+            it; returns its peer ID, empty if it has none.
     """
 
     def __init__(
@@ -113,14 +117,18 @@ class SwarmDownload:
         self._task = ""
         self._piece_size: int | None = None
         self._total: int | None = None
-        self._open: set[int] = set()  # assigned to us, not finished
+        self._open: dict[int, Assignment] = {}  # assigned to us, not finished
+        self._fetching: set[int] = set()  # of them those that are more than queued
+        self._unleased: set[int] = set()  # of those what the supernode has forgotten we fetch
         self._lengths: dict[int, int] = {}  # content bytes of each finished piece
         self._digests: dict[int, str] = {}  # and its digest
         self._reports: deque[PieceReport] = deque()
         self._scarce = False
         self._last_count = 0
         self._failures = 0
+        self._patience = Patience()
         self._registrations = 0
+        self._epoch = 0  # which registration this is
         self._empty_answers = 0
         self._moved_at = trio.current_time()
         self._changed = trio.Event()
@@ -160,11 +168,16 @@ class SwarmDownload:
             return
         reports = tuple(self._reports)[:REPORTS_AT_ONCE]
         try:
-            await self._ask(
-                lambda: self._supernode.finish(
-                    self._task, self._request.client, holds=holds, reports=reports
+            try:
+                await self._ask(
+                    lambda: self._supernode.finish(
+                        self._task, self._request.client, holds=holds, reports=reports
+                    )
                 )
-            )
+            except Rejected as error:
+                if not holds or error.status != 404:
+                    raise
+                await self._ask(self._rejoin)  # the file will be offered again by its uploader
         except (NoSupernode, Rejected) as error:
             log.info("the end of the download was not heard: %s", error)
 
@@ -173,30 +186,35 @@ class SwarmDownload:
     async def _register(self) -> None:
         """Register, perhaps again: a supernode may have lost its memory.
 
-        What we have then is reported as the supernode, not knowing, assigns it to us.
+        Transfers under way go on. What they bring after we said what we have is reported when the
+        supernode, not knowing, assigns it to us: earlier, it may not know such a piece yet.
         """
         self._registrations += 1
         if self._registrations > REGISTRATIONS:
             raise TaskFailed(f"supernode {self._supernode.node} forgets this download every time")
         try:
-            if self._registrations > 1:
-                peer = await self._ask(self._rejoin)
-                self._request = msgspec.structs.replace(self._request, peer=peer)
+            if self._task:
+                peer, pieces = await self._ask(self._rejoin), pack_pieces(self._lengths)
+                self._request = msgspec.structs.replace(self._request, peer=peer, pieces=pieces)
             ticket = await self._ask(
                 lambda: self._supernode.register_task(self._request, wait=HEAD_SECONDS)
             )
         except Rejected as error:
             raise _failed(error.reason, str(error)) from error
-        if self._lengths and (ticket.task != self._task or ticket.piece_size != self._piece_size):
-            raise TaskFailed("the file is another one than before")
+        if self._task not in ("", ticket.task):
+            raise TaskFailed(_ANOTHER_FILE)
         self._task = ticket.task
         await self._learn(ticket)
-        self._open.clear()
+        self._open = {n: a for n, a in self._open.items() if n in self._fetching}
+        self._unleased = set(self._open)
         self._reports.clear()
+        self._epoch += 1
         await self._pull("STARTED")
 
     async def _learn(self, source: Ticket | TaskInfo | Assignment) -> None:
-        """Take over what the supernode knows about sizes by now."""
+        """Take over what the supernode knows about sizes by now. Raises TaskFailed."""
+        if self._piece_size and source.piece_size not in (None, self._piece_size):
+            raise TaskFailed(_ANOTHER_FILE)
         if source.piece_size and self._piece_size is None:
             if not FRAME_BYTES < source.piece_size <= LARGEST_PIECE:
                 raise TaskFailed(f"pieces of {source.piece_size} bytes cannot be")
@@ -204,8 +222,11 @@ class SwarmDownload:
             await self._sized(self._task, source.piece_size)
         if isinstance(source, Assignment) or not source.framed_length or not self._piece_size:
             return
+        total = -(-source.framed_length // self._piece_size)
+        if self._total not in (None, total):
+            raise TaskFailed(_ANOTHER_FILE)
         if self._total is None:
-            self._total = -(-source.framed_length // self._piece_size)
+            self._total = total
             self._progress.size(source.framed_length - FRAME_BYTES * self._total, self._total)
 
     async def _pull_until_whole(self) -> TaskInfo:
@@ -231,10 +252,10 @@ class SwarmDownload:
         except Rejected as error:
             await self._forgotten(error)
             return None
-        if info.status in _FAILED and info.reason in _TRY_AGAIN:
+        if info.status in FAILED and info.reason in _TRY_AGAIN:
             await self._register()
             return None
-        if info.status in _FAILED:
+        if info.status in FAILED:
             raise _failed(info.reason, info.detail or info.status)
         await self._learn(info)
         return info
@@ -313,13 +334,19 @@ class SwarmDownload:
                 raise TaskFailed("the file has changed")
             self._report(number, assignment.holder, "SUCCESS")
             return True
+        if number in self._unleased:
+            if assignment.digest != self._open[number].digest:
+                raise TaskFailed("the file has changed")
+            self._unleased.remove(number)
+            self._open[number] = assignment
+            return True
         if number in self._open:
             return False
         try:
             self._backlog.send_nowait((number, assignment))
         except trio.WouldBlock:
             return False  # more than we asked for; the lease will run out
-        self._open.add(number)
+        self._open[number] = assignment
         return True
 
     async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -340,12 +367,13 @@ class SwarmDownload:
         while True:
             while not (self._scarce and self._reports):
                 await self._change()
-            report = self._reports.popleft()
+            report, epoch = self._reports.popleft(), self._epoch
             try:
                 await self._supernode.report(self._task, self._request.client, report)
             except (Unreachable, Rejected) as error:
                 log.info("report not heard: %s", error)
-                self._reports.appendleft(report)
+                if epoch == self._epoch:
+                    self._reports.appendleft(report)
                 await trio.sleep(REPORT_PAUSE_SECONDS)  # meanwhile a pull may take it along
             except BaseException:
                 self._reports.appendleft(report)
@@ -361,10 +389,11 @@ class SwarmDownload:
         """Fetch pieces, one at a time."""
         buffer = bytearray()
         async for number, assignment in self._queue:
-            if number not in self._open or number in self._lengths:
+            if self._open.get(number) is not assignment:
                 continue  # from before a registration
             if not buffer:
                 buffer = bytearray(assignment.piece_size)
+            self._fetching.add(number)
             try:
                 length = await self._fetch(number, assignment, memoryview(buffer))
             except (HttpError, BadPiece) as error:
@@ -373,32 +402,34 @@ class SwarmDownload:
                 await self._piece_finished(number, assignment, length)
 
     async def _fetch(self, number: int, assignment: Assignment, into: memoryview) -> int:
+        is_peer = _source(assignment) is Source.PEER
+        wait = self._patience.wait(len(into), peer=is_peer)
+        began = trio.current_time()
         received = await self._http.fetch(
             (assignment.ip, assignment.port),
-            quote(assignment.path, safe="/%:@!$&'()*+,;=~"),
+            target_of(assignment.path),
             assignment.piece_range,
             into,
-            # by which uploaders of dfget 1.0 find the piece
-            headers=(f"pieceNum: {number}", f"pieceSize: {assignment.piece_size}"),
-            stall=STALL_SECONDS,
-            total=len(into) / SLOWEST_RATE + PIECE_GRACE_SECONDS,
+            headers=piece_headers(assignment.piece_range, assignment.piece_size),
+            stall=wait.stall,
+            total=wait.total,
             limit=self._limit,
         )
+        if is_peer:
+            self._patience.came(trio.current_time() - began)
         return await self._content.store(number, into[:received], assignment.digest, len(into))
 
     async def _piece_finished(self, number: int, assignment: Assignment, length: int) -> None:
         if self._sharing is not None:
             await self._sharing.piece(number, length)  # first servable, then known to others
-        self._open.discard(number)
-        if number in self._lengths:
-            return
+        is_leased = self._close(number)
         self._lengths[number] = length
         self._digests[number] = assignment.digest
-        self._failures = 0
+        self._failures = self._registrations = 0
         self._moved_at = trio.current_time()
-        source = Source.SEED if assignment.holder.startswith(SEED_PREFIX) else Source.PEER
-        self._progress.piece(number, length, source, assignment.holder)
-        self._report(number, assignment.holder, "SUCCESS")
+        self._progress.piece(number, length, _source(assignment), assignment.holder)
+        if is_leased:
+            self._report(number, assignment.holder, "SUCCESS")
         self._stir()
 
     async def _piece_failed(self, number: int, assignment: Assignment, error: Exception) -> None:
@@ -406,11 +437,20 @@ class SwarmDownload:
         self._failures += 1
         if self._failures >= FAILURES_IN_A_ROW:
             raise SwarmStuck(f"{self._failures} pieces failed in a row, at last with: {error}")
-        self._open.discard(number)
-        if number not in self._lengths:
+        if _source(assignment) is Source.PEER:
+            self._patience.failed()
+        if self._close(number):
             self._report(number, assignment.holder, "FAILED")
         self._stir()
         await trio.sleep(min(1.0, 0.02 * self._failures))
+
+    def _close(self, number: int) -> bool:
+        """A piece is fetched no longer; tell whether the supernode is to hear how that went."""
+        is_leased = number not in self._unleased
+        self._unleased.discard(number)
+        self._fetching.remove(number)
+        del self._open[number]
+        return is_leased
 
     async def _digest_along(self) -> None:
         """Digest the beginning of the file while the rest comes."""
@@ -433,6 +473,10 @@ class SwarmDownload:
 
     async def _change(self) -> None:
         await self._changed.wait()
+
+
+def _source(assignment: Assignment) -> Source:
+    return Source.SEED if assignment.holder.startswith(SEED_PREFIX) else Source.PEER
 
 
 def _failed(code: str, text: str) -> TaskFailed | DigestMismatch:

@@ -10,10 +10,12 @@ import ssl
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import NamedTuple, TypeVar
+from urllib.parse import quote
 
 import httptools
 import trio
 
+from supernode.core.pieces import parse_piece_range
 from supernode.dfget.rate import TokenBucket
 
 T = TypeVar("T")
@@ -23,6 +25,8 @@ Address = tuple[str, int]
 READ_BYTES = 64 << 10
 LARGEST_ANSWER = 8 << 20
 LARGEST_HEAD = 64 << 10
+LONGEST_NUMBER = 20
+"""Digits; of one with thousands of them Python would make no number."""
 MOST_IDLE = 32
 """Connections kept for reuse, to all hosts together."""
 
@@ -37,6 +41,10 @@ class StatusError(HttpError):
     def __init__(self, status: int) -> None:
         super().__init__(f"status {status}")
         self.status = status
+
+
+class WrongLength(HttpError):
+    """A host answered with more bytes than were asked for."""
 
 
 class _Stale(HttpError):
@@ -371,14 +379,25 @@ class HttpClient:
             oldest.close()
 
 
+def target_of(path: str) -> str:
+    """Return a path as a request names it; what would begin a query is a part of it."""
+    return quote(path, safe="/%:@!$&'()*+,;=~")
+
+
+def piece_headers(piece_range: str, piece_size: int) -> tuple[str, ...]:
+    """Return the header lines by which uploaders of dfget 1.0 find a piece."""
+    number = parse_piece_range(piece_range, piece_size)
+    return f"pieceNum: {number}", f"pieceSize: {piece_size}"
+
+
 def _begin_body(answer: Answer, into: memoryview) -> tuple[int, int]:
     """Move what came with the head into the buffer; return (received, to receive)."""
     declared = answer.headers.get(b"content-length", b"")
-    if not declared.isdigit():
-        raise HttpError("an answer without Content-Length")
+    if not declared.isdigit() or len(declared) > LONGEST_NUMBER:
+        raise HttpError("an answer without a usable Content-Length")
     length, received = int(declared), len(answer.body)
     if length > len(into) or received > length:
-        raise HttpError(f"{length} bytes where at most {len(into)} were asked for")
+        raise WrongLength(f"{length} bytes where at most {len(into)} were asked for")
     into[:received] = answer.body
     return received, length
 

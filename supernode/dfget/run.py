@@ -209,7 +209,7 @@ class Run:
                     progress=self._progress,
                     sharing=sharing,
                     sized=sized,
-                    rejoin=partial(_join, supernode, ip, sharing),
+                    rejoin=partial(_join, supernode, ip, sharing, again=True),
                 )
                 await self._carry_out(download, content, sharing)
         except Unreachable as error:
@@ -282,8 +282,16 @@ def _joined(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return joined
 
 
-async def _join(supernode: Supernode, ip: str, sharing: Sharing | None) -> str:
+async def _join(
+    supernode: Supernode, ip: str, sharing: Sharing | None, *, again: bool = False
+) -> str:
     """Register this machine as a peer; empty: it will not be one, but can download all the same.
+
+    Args:
+        supernode: where.
+        ip: the peer's address, unless the uploader has one of its own.
+        sharing: the way to the uploader.
+        again: whether the supernode has forgotten us.
 
     Raises:
         Unreachable: no answer.
@@ -297,7 +305,7 @@ async def _join(supernode: Supernode, ip: str, sharing: Sharing | None) -> str:
     except Rejected as error:
         log.warning("not a peer, so nothing will be shared: %s", error)
         return ""
-    await sharing.joined(supernode.node, peer, peer_id)
+    await sharing.joined(supernode.node, peer, peer_id, again=again)
     return peer_id
 
 

@@ -45,9 +45,9 @@ class Sharing:
         reply = await self._tell(control.Hello(order.alive_time, order.total_limit))
         self.ip, self.port = reply.ip, reply.port
 
-    async def joined(self, node: Node, peer: PeerRequest, peer_id: str) -> None:
-        """Tell that this machine is a supernode's peer."""
-        await self._try(control.Joined(node.host, node.port, peer, peer_id, node.tls))
+    async def joined(self, node: Node, peer: PeerRequest, peer_id: str, *, again: bool) -> None:
+        """Tell that this machine is a supernode's peer, perhaps one that was forgotten."""
+        await self._try(control.Joined(node.host, node.port, peer, peer_id, node.tls, again))
 
     async def share(
         self, order: Order, node: Node, task: str, request: TaskRequest, data: Path, piece_size: int

@@ -18,6 +18,7 @@ class SharedFile:
     Args:
         used_at: when it was last asked for, in Trio's time.
         pieces: content bytes of each piece that is there.
+        is_offered: whether its supernode knows, as far as we do, that the whole file is here.
         seal: size and modification time when the download ended; None while it runs. Afterwards
             the output is the user's, and editing it must not make us serve wrong bytes.
     """
@@ -31,6 +32,7 @@ class SharedFile:
     expire_time: float
     used_at: float
     pieces: dict[int, int] = field(default_factory=dict)
+    is_offered: bool = True
     seal: tuple[int, int] | None = None
 
     def open(self) -> int | None:

@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 ANSWER_SECONDS = 10.0
 """How long a supernode may take to answer, beyond a wait that was asked for."""
+FAILED = ("FAILED", "SOURCE_ERROR")
+"""What the status of a task is whose file will not come."""
 _TRANSIENT = frozenset({408, 429, 500, 503, 504})
 
 
@@ -37,12 +39,16 @@ class TaskRequest(
         "root_cas": "rootCAs",
     },
 ):
-    """A download by one client; ``headers`` may hold secrets, ``root_cas`` are PEM texts."""
+    """A download by one client; ``headers`` may hold secrets, ``root_cas`` are PEM texts.
+
+    ``pieces`` are those that it has already, packed.
+    """
 
     raw_url: str
     client: str
     path: str
     peer: str = ""
+    pieces: bytes = b""
     filter: tuple[str, ...] = ()
     headers: dict[str, str] = {}
     identifier: str = ""

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from supernode.core.pieces import piece_range
+from supernode.core.pieces import pack_pieces
 from supernode.dfget import control
 from supernode.dfget.content import sweep
 from supernode.dfget.http import HttpClient
@@ -31,8 +31,8 @@ from supernode.dfget.piece_server import PieceServer
 from supernode.dfget.rate import TokenBucket
 from supernode.dfget.shelf import SharedFile, Shelf
 from supernode.dfget.supernode import (
+    FAILED,
     PeerRequest,
-    PieceReport,
     Rejected,
     Supernode,
     Unreachable,
@@ -51,7 +51,6 @@ LEAVE_SECONDS = 3.0
 TELL_SECONDS = 5.0
 HEARTBEAT_SECONDS = 60.0
 MAX_DOWNLOADS = 256
-REPORTS_AT_ONCE = 256
 LONGEST_SOCKET_PATH = 100
 SHORT_FOLDER = "/tmp"  # noqa: S108 - a private folder is made in it; TMPDIR may be long
 
@@ -183,6 +182,7 @@ class Uploader:
         self._alive_time: float | None = None  # until a download says
         self._stop = False
         self._changed = trio.Event()
+        self._in_doubt = trio.Event()
         self._tasks: trio.Nursery | None = None
 
     async def run(
@@ -295,9 +295,12 @@ class Uploader:
         self._limit.rate = message.total_limit
 
     def joined(self, message: control.Joined) -> None:
-        """Remember to sign a peer off."""
+        """Remember to sign a peer off; see to it that its files are known."""
         node = Node(message.host, message.port, message.tls)
         self._peers[node, message.peer_id] = message.peer
+        if message.again:
+            self._doubt(node)
+            self._in_doubt.set()
 
     def share(self, message: control.Share) -> SharedFile:
         """Take a file up."""
@@ -350,45 +353,67 @@ class Uploader:
 
     # staying known
 
+    def _doubt(self, node: Node) -> None:
+        """A supernode has forgotten us: our files are to be offered to it again.
+
+        A download under way sees to that itself.
+        """
+        for shared in self._shelf:
+            if shared.node == node and shared.seal is not None:
+                shared.is_offered = False
+
     async def _beat(self) -> None:
         """Ask after our peers each minute: it keeps them alive; a forgotten one joins again."""
         while True:
-            await trio.sleep(HEARTBEAT_SECONDS)
+            with trio.move_on_after(HEARTBEAT_SECONDS):
+                await self._in_doubt.wait()
+            self._in_doubt = trio.Event()
             for (node, peer_id), peer in list(self._peers.items()):
                 supernode = Supernode(node, self._http)
                 try:
+                    known_as = peer_id
                     if not await supernode.knows_peer(peer_id):
-                        await self._rejoin(supernode, peer)
+                        known_as = await self._rejoin(supernode, peer_id, peer)
+                    await self._offer_again(supernode, known_as)
                 except (Unreachable, Rejected) as error:
                     log.info("supernode %s: %s", node, error)
 
-    async def _rejoin(self, supernode: Supernode, peer: PeerRequest) -> None:
+    async def _rejoin(self, supernode: Supernode, forgotten: str, peer: PeerRequest) -> str:
         peer_id = await supernode.register_peer(peer)
+        del self._peers[supernode.node, forgotten]
         self._peers[supernode.node, peer_id] = peer
+        self._doubt(supernode.node)
+        return peer_id
+
+    async def _offer_again(self, supernode: Supernode, peer_id: str) -> None:
+        """Offer the files that the supernode may have forgotten, but never cause a fetch."""
         for shared in self._shelf:
-            if shared.node != supernode.node or shared.seal is None:
-                continue  # a download under way registers itself again
+            if shared.node != supernode.node or shared.is_offered:
+                continue
             try:
-                await supernode.task(shared.task)  # only what others want: never cause a fetch
-                await self._offer(supernode, shared, peer_id)
+                if await _is_wanted(supernode, shared.task):
+                    await self._offer(supernode, shared, peer_id)
             except Rejected as error:
                 self._give_up(shared, f"the supernode does not want it: {error}")
 
     async def _offer(self, supernode: Supernode, shared: SharedFile, peer_id: str) -> None:
         """Register a whole file's download again, with all that it has."""
-        shared.request = msgspec.structs.replace(shared.request, peer=peer_id)
-        client = shared.request.client
+        shared.request = msgspec.structs.replace(
+            shared.request, peer=peer_id, pieces=pack_pieces(shared.pieces)
+        )
         await supernode.register_task(shared.request, wait=0)
-        reports = [
-            PieceReport(piece_range(number, shared.piece_size), peer_id, "SUCCESS")
-            for number in sorted(shared.pieces)
-        ]
-        while len(reports) > REPORTS_AT_ONCE:
-            batch, reports = tuple(reports[:REPORTS_AT_ONCE]), reports[REPORTS_AT_ONCE:]
-            await supernode.pull(
-                shared.task, client, status="RUNNING", reports=batch, count=1, wait=0
-            )
-        await supernode.finish(shared.task, client, holds=True, reports=tuple(reports))
+        await supernode.finish(shared.task, shared.request.client, holds=True)
+        shared.is_offered = True
+
+
+async def _is_wanted(supernode: Supernode, task: str) -> bool:
+    """Tell whether a supernode has a file, or is fetching it."""
+    try:
+        return (await supernode.task(task)).status not in FAILED
+    except Rejected as error:
+        if error.status != 404:
+            raise
+        return False  # somebody may ask for it before it expires here
 
 
 class _Conversation:

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from supernode.core.errors import NotFound
 from supernode.core.events import (
+    ClaimConfirmed,
+    ClaimMade,
     ClientEvent,
     DownloadFailed,
     DownloadFinished,
@@ -18,9 +20,13 @@ from supernode.core.events import (
     DownloadStarted,
     DownloadWithdrawn,
     Event,
+    EvidenceFound,
     PeerExpired,
     PeerLeft,
+    PeerQuarantined,
     PeerRegistered,
+    PeerReleased,
+    PeerWarned,
     PieceCached,
     PieceFinished,
     PiecesHeld,
@@ -185,7 +191,9 @@ def _found(get: Callable[[K], V], key: K) -> V | None:
         return None
 
 
-def _peer(changes: Changes, event: PeerRegistered, _: Tracker) -> None:
+def _peer(
+    changes: Changes, event: PeerRegistered | EvidenceFound | PeerReleased, _: Tracker
+) -> None:
     changes.peers.add(event.peer)
 
 
@@ -241,6 +249,9 @@ _FACTS: dict[type[Event], _Rule] = {
     PeerRegistered: _peer,
     PeerLeft: _peer_left,
     PeerExpired: _peer_left,
+    PeerWarned: _peer,
+    PeerQuarantined: _peer,
+    PeerReleased: _peer,
     TaskRegistered: _task_registered,
     TaskStarted: _task,
     TaskSized: _task,
@@ -256,6 +267,8 @@ _FACTS: dict[type[Event], _Rule] = {
     PieceCached: _piece,
     PiecesListed: _pieces,
     DownloadStarted: _download,
+    ClaimMade: _download,
+    ClaimConfirmed: _download,
     DownloadFinished: _download,
     DownloadFailed: _download,
     DownloadWithdrawn: _download,

@@ -13,7 +13,7 @@ from supernode.core.state import MOST_GONE
 from supernode.journal import rows, schema
 from supernode.journal.changes import Batch
 from supernode.journal.database import connect, transaction
-from supernode.journal.errors import JournalDamaged, JournalError
+from supernode.journal.errors import JournalDamaged, JournalError, JournalTooNew
 
 SEQ = "seq"
 """The counter of events: numbers up to it may have been given to some."""
@@ -166,6 +166,8 @@ def _errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the system complain about into errors of the journal."""
     try:
         yield
+    except JournalTooNew as error:
+        raise JournalTooNew(f"{path}: {error}") from None
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _DAMAGED:

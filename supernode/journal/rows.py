@@ -22,7 +22,9 @@ from supernode.core.model import (
     Task,
     TaskSpec,
 )
+from supernode.core.pieces import unpack_pieces
 from supernode.core.reasons import Reason
+from supernode.core.swarm import bitset_bytes
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -31,12 +33,16 @@ _REASONS: Mapping[str | None, Reason] = {reason.code: reason for reason in Reaso
 
 def peer_row(peer: Peer) -> Row:
     """Return a peer's row."""
-    return (peer.id, peer.ip, peer.port, peer.host_name, peer.version, peer.created)
+    return (
+        *(peer.id, peer.ip, peer.port, peer.host_name, peer.version, peer.created),
+        *(peer.strikes, int(peer.quarantined), peer.quarantined_until, peer.evidence),
+    )
 
 
 def peer_of(row: Row) -> Peer:
     """Return the peer of a row."""
-    identity, ip, port, host_name, version, created = row
+    identity, ip, port, host_name, version, created, *found = row
+    strikes, quarantined, until, evidence = found
     return Peer(
         id=PeerId(identity),
         ip=ip,
@@ -45,6 +51,10 @@ def peer_of(row: Row) -> Peer:
         version=version,
         created=created,
         last_seen=created,
+        strikes=strikes,
+        quarantined=bool(quarantined),
+        quarantined_until=until,
+        evidence=evidence,
     )
 
 
@@ -129,7 +139,6 @@ def task_of(row: Row) -> tuple[Task, str]:
 
 def download_row(download: Download) -> Row:
     """Return a download's row."""
-    have = download.have
     return (
         download.task,
         download.client,
@@ -139,7 +148,8 @@ def download_row(download: Download) -> Row:
         download.status,
         _code(download.reason),
         download.detail,
-        have.to_bytes((have.bit_length() + 7) // 8, "little"),
+        _packed(download.have),
+        _packed(download.claimed),
         download.from_seed,
         download.from_peers,
     )
@@ -147,7 +157,8 @@ def download_row(download: Download) -> Row:
 
 def download_of(row: Row) -> Download:
     """Return the download of a row."""
-    task, client, peer, path, created, status, reason, detail, have, from_seed, from_peers = row
+    task, client, peer, path, created, status, reason, detail, *amounts = row
+    have, claimed, from_seed, from_peers = amounts
     return Download(
         task=TaskId(task),
         client=ClientId(client),
@@ -159,7 +170,8 @@ def download_of(row: Row) -> Download:
         status=DownloadStatus(status),
         reason=_reason(reason),
         detail=detail,
-        have=int.from_bytes(have, "little"),
+        have=unpack_pieces(have),
+        claimed=unpack_pieces(claimed),
         from_seed=from_seed,
         from_peers=from_peers,
     )
@@ -203,6 +215,10 @@ def gone_of(row: Row) -> tuple[TaskId, Reason]:
     """Return what such a row tells."""
     task, reason = row
     return TaskId(task), _reason(reason) or Reason.INTERNAL
+
+
+def _packed(pieces: int) -> bytes:
+    return pieces.to_bytes(bitset_bytes(pieces), "little")
 
 
 def _code(reason: Reason | None) -> str | None:

@@ -16,7 +16,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE peers (
             id TEXT PRIMARY KEY, ip TEXT NOT NULL, port INTEGER NOT NULL, host_name TEXT NOT NULL,
-            version TEXT NOT NULL, created REAL NOT NULL
+            version TEXT NOT NULL, created REAL NOT NULL, strikes INTEGER NOT NULL,
+            quarantined INTEGER NOT NULL, quarantined_until REAL NOT NULL, evidence TEXT NOT NULL
         ) STRICT, WITHOUT ROWID""",
         """CREATE TABLE tasks (
             id TEXT PRIMARY KEY, generation INTEGER NOT NULL, spec TEXT NOT NULL,
@@ -35,7 +36,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE downloads (
             task TEXT NOT NULL, client TEXT NOT NULL, peer TEXT, path TEXT NOT NULL,
             created REAL NOT NULL, status TEXT NOT NULL, reason TEXT, detail TEXT NOT NULL,
-            have BLOB NOT NULL, from_seed INTEGER NOT NULL, from_peers INTEGER NOT NULL,
+            have BLOB NOT NULL, claimed BLOB NOT NULL,
+            from_seed INTEGER NOT NULL, from_peers INTEGER NOT NULL,
             PRIMARY KEY (task, client)
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX downloads_of_peers ON downloads (peer)",

@@ -85,6 +85,9 @@ class OriginAnswer:
         if self.length is not None and self._received < self.length:
             problem = f"{self.so_far}, then the end"
             raise OriginError(Reason.ORIGIN_LENGTH, problem, may_pass=True)
+        if self.length is None and not self.chunked and self._exchange.was_cut:
+            problem = f"{self.so_far}, then the end without a farewell"
+            raise OriginError(Reason.ORIGIN_BROKEN, problem, may_pass=True)
         if self.length is not None and self._exchange.has_surplus:
             raise OriginError(Reason.ORIGIN_LENGTH, f"{self.so_far}, then more")
         return b""
@@ -166,6 +169,11 @@ class _Exchange:
             self._content += len(event.data)
         assert isinstance(event, h11.Event) or event is h11.PAUSED
         return event
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the connection ended in a way that does not tell if this is the end."""
+        return self._connection.was_cut
 
     @property
     def has_surplus(self) -> bool:

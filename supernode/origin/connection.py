@@ -18,10 +18,14 @@ class OriginConnection:
     Args:
         transport: connected; belongs to this object from now on.
         name: whose it is, as it may be shown.
+
+    Attributes:
+        was_cut: whether it ended, under TLS, without the farewell that says that this is the end.
     """
 
     def __init__(self, transport: trio.SocketStream, name: str) -> None:
         self._transport = transport
+        self.was_cut = False
         self._name = name
         self._stream: _Stream = transport
 
@@ -37,7 +41,7 @@ class OriginConnection:
             OriginError: ORIGIN_TLS or ORIGIN_TIMEOUT.
         """
         self._name = name
-        tls = trio.SSLStream(self._stream, context, server_hostname=name, https_compatible=True)
+        tls = trio.SSLStream(self._stream, context, server_hostname=name)
         with ExitStack() as undo:
             undo.callback(self.close)
             try:
@@ -67,11 +71,21 @@ class OriginConnection:
         """Return up to ``most`` bytes that have arrived, b"" at the end.
 
         Raises:
-            OriginError: ORIGIN_BROKEN.
+            OriginError: ORIGIN_BROKEN; ORIGIN_TLS: in TLS 1.3 only now does an origin say that our
+                side of the handshake was not to its liking.
         """
+        if self.was_cut:
+            return b""
         try:
             return bytes(await self._stream.receive_some(most))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            cause = error.__cause__
+            if _is_sudden_end(cause):
+                self.was_cut = True
+                return b""
+            if _is_refusal(cause):
+                problem = f"{self._name}: {_tls_problem(cause)}"
+                raise OriginError(Reason.ORIGIN_TLS, problem) from error
             problem = f"{self._name}: connection lost"
             raise OriginError(Reason.ORIGIN_BROKEN, problem, may_pass=True) from error
 
@@ -85,18 +99,26 @@ _Stream = trio.SocketStream | trio.SSLStream["_Stream"]
 
 def _is_cut_off(cause: BaseException | None) -> bool:
     """Tell whether a handshake ended without a word about TLS."""
-    return (
-        not isinstance(cause, ssl.SSLError)
-        or isinstance(cause, ssl.SSLEOFError)
-        or not cause.reason
-    )
+    return not isinstance(cause, ssl.SSLError) or _is_sudden_end(cause) or not cause.reason
+
+
+def _is_sudden_end(cause: BaseException | None) -> bool:
+    """Tell whether the other side ended the connection without the farewell of TLS."""
+    # Some Pythons leave it at OpenSSL's own name for it.
+    is_named = isinstance(cause, ssl.SSLError) and cause.reason == "UNEXPECTED_EOF_WHILE_READING"
+    return isinstance(cause, ssl.SSLEOFError) or is_named
+
+
+def _is_refusal(cause: BaseException | None) -> bool:
+    """Tell whether the other side has said what it does not like about our TLS."""
+    return isinstance(cause, ssl.SSLError) and "_ALERT_" in (cause.reason or "")
 
 
 def _tls_problem(cause: BaseException | None) -> str:
     match cause:
         case ssl.SSLCertVerificationError():
             return cause.verify_message
-        case ssl.SSLError() if cause.reason:
+        case ssl.SSLError() if cause.reason and not _is_sudden_end(cause):
             return cause.reason
         case _:
             return "connection lost during the handshake"

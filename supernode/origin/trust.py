@@ -43,7 +43,7 @@ class TlsContexts:
     """
 
     def __init__(self, usual: ssl.SSLContext | None = None) -> None:
-        self.usual = usual or httpx2.create_ssl_context()
+        self.usual = _heeding_the_end(usual or httpx2.create_ssl_context())
         self._contexts: dict[Trust, ssl.SSLContext] = {}  # the last one was used last
 
     async def of(self, trust: Trust) -> ssl.SSLContext:
@@ -56,7 +56,8 @@ class TlsContexts:
             return self.usual
         context = self._contexts.pop(trust, None)
         if context is None:
-            context = await trio.to_thread.run_sync(_context, trust)  # reads the system's files
+            # It reads the system's files.
+            context = _heeding_the_end(await trio.to_thread.run_sync(_context, trust))
         self._contexts[trust] = context
         if len(self._contexts) > MAX_CONTEXTS:
             del self._contexts[next(iter(self._contexts))]
@@ -77,6 +78,15 @@ def root_certificates(text: str) -> list[str]:
     except ssl.SSLError:
         raise ValueError("expected a PEM text, its certificate cannot be read") from None
     return found
+
+
+def _heeding_the_end(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Have it tell an end that was agreed on from a connection that was cut; returns it.
+
+    Python's own build takes both for the same, as long as nobody says otherwise.
+    """
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    return context
 
 
 def _context(trust: Trust) -> ssl.SSLContext:

@@ -38,19 +38,6 @@ def checked_url(text: str, base: httpx2.URL | None = None) -> httpx2.URL:
     return url
 
 
-def origin_key(url: str) -> str:
-    """Return what the URLs of one origin have in common: host and port, in lower case.
-
-    Cheap, for whoever has many URLs to tell apart. It takes any text; what is no URL has some key,
-    too.
-    """
-    scheme, _, rest = url.partition("://")
-    place = rest.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2].lower()
-    if ":" in place.rpartition("]")[2]:
-        return place
-    return f"{place}:443" if scheme.lower() == "https" else f"{place}:80"
-
-
 def host_of(url: httpx2.URL) -> str:
     """Return the host as it is resolved: lower case, ASCII, IPv6 without brackets."""
     return url.raw_host.decode("ascii").lower()

@@ -13,14 +13,13 @@ import trio
 
 from supernode.core.commands import FailFetch, FinishFetch, RemoveTask, StartFetch
 from supernode.core.errors import InvariantError, NotFound, TaskConflict
-from supernode.core.identity import TaskId
-from supernode.core.model import CdnStatus, Task, TaskSpec
+from supernode.core.identity import TaskId, origin_key
+from supernode.core.model import CdnStatus, TaskSpec
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
 from supernode.feed import REMOVED, TO_FETCH
 from supernode.origin.errors import OriginError
 from supernode.origin.http import OriginClient
-from supernode.origin.url import origin_key
 from supernode.services.fetching import Fetched, Fetching, Tools
 from supernode.services.provenance import provenance
 from supernode.services.retries import RetryPolicy
@@ -116,8 +115,8 @@ class Cdn:
             await self._dispatch.feed.wait(TO_FETCH, again)
         return task
 
-    def _may_begin(self, task: Task) -> bool:
-        return self._at_origin[origin_key(task.spec.raw_url)] < self._most_per_origin
+    def _may_begin(self, origin: str) -> bool:
+        return self._at_origin[origin] < self._most_per_origin
 
     async def _run_fetch(self, fetch: Fetch, slots: trio.Semaphore) -> None:
         """Fetch one file, unless its task is removed meanwhile."""

@@ -6,6 +6,7 @@ is reached; what running fetches are still going to write counts as written.
 """
 
 import math
+from collections.abc import Awaitable, Callable
 
 import structlog
 import trio
@@ -36,15 +37,23 @@ class Eviction:
     Args:
         dispatch: the door to the tracker.
         store: where the files are.
+        settled: waits until what has happened so far is written down.
         high: how full the disk may get.
         low: how full it is when enough was evicted.
     """
 
     def __init__(
-        self, dispatch: Dispatcher, store: PieceStore, *, high: WaterMark, low: WaterMark
+        self,
+        dispatch: Dispatcher,
+        store: PieceStore,
+        settled: Callable[[], Awaitable[None]],
+        *,
+        high: WaterMark,
+        low: WaterMark,
     ) -> None:
         self._dispatch = dispatch
         self._store = store
+        self._settled = settled
         self._high = high
         self._low = low
         self._settled_at = -math.inf
@@ -63,8 +72,14 @@ class Eviction:
             await self._dispatch.feed.wait(REMOVED, again)
 
     async def _discard_forgotten(self) -> None:
-        """Discard the files whose tasks are not known. O(files)."""
-        for file in [file for file in self._store.files() if not self._is_known(file.task)]:
+        """Discard the files whose tasks are not known. O(files).
+
+        Not before that is written down: the next process would look for a file that is gone.
+        """
+        forgotten = [file for file in self._store.files() if not self._is_known(file.task)]
+        if forgotten:
+            await self._settled()
+        for file in forgotten:
             try:
                 await self._store.discard(file)
             except StoreError as error:

@@ -243,7 +243,7 @@ class Fetching:
 
     async def _check_room(self, length: int | None) -> None:
         """Raise StoreError if the file can never fit, whatever is removed for it."""
-        total = (await self._tools.store.disk_use()).total
+        total = await self._tools.store.disk_size()
         if length is not None and length > total:
             detail = f"the file has {length} bytes, the whole disk {total}"
             raise StoreError(Reason.DISK_FULL, detail)

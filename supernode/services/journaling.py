@@ -73,7 +73,10 @@ class Journaling:
                 await self._turn.wait()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Write what happens until cancelled, then once more what is left."""
+        """Write what happens until cancelled, then what is left, unless the disk takes nothing.
+
+        The last commits are not to be cancelled: whoever runs it bounds the whole shutdown.
+        """
         task_status.started()
         try:
             while True:
@@ -83,7 +86,8 @@ class Journaling:
                 if self._trouble:
                     await trio.sleep(TRY_AGAIN_SECONDS)
         finally:
-            with trio.CancelScope(deadline=trio.current_time() + LONGEST_COMMIT, shield=True):
+            await self._write()
+            while self._changes.progress and not self._trouble:
                 await self._write()
 
     async def _write(self) -> None:

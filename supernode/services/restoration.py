@@ -26,7 +26,7 @@ from supernode.core.pieces import PieceDigest, framed_length
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
 from supernode.services.provenance import provenance, version_of
-from supernode.storage.errors import Damaged, Discarded, StoreError
+from supernode.storage.errors import Damaged, Discarded, Gone, StoreError
 from supernode.storage.inventory import CachedFile
 from supernode.storage.piece_files import PieceFile, PieceStore
 
@@ -100,8 +100,7 @@ class Restoration:
             if not digests or task.piece_size is None or self._store.find(task.id) is not None:
                 continue
             whole = None if task.length is None else framed_length(task.length, task.piece_size)
-            origin = provenance(task) if task.adopted else None
-            file = self._store.reopen_known(task.id, task.piece_size, digests, whole, origin)
+            file = self._store.reopen_known(task.id, task.piece_size, digests, whole)
             if task.adopted:
                 of_this_boot = self._is_trusted(self._boots.get(task.id))
                 self._unverified[task.id] = _Adopted(file, task, digests, of_this_boot)
@@ -186,7 +185,8 @@ class Restoration:
                     self._unverified[adopted.file.task] = adopted
             if over and adopted.of_this_boot:
                 of_this_boot.count()
-            elif over and not adopted.file.discarded:
+            has_sidecars = adopted.of_this_boot and adopted.file.origin is not None
+            if over and not has_sidecars and not adopted.file.discarded:
                 await self._vouch(adopted)
 
     def _most_urgent(self) -> "_Adopted | None":
@@ -227,6 +227,8 @@ class Restoration:
             return False
         try:
             await adopted.file.verify_frames()
+        except Gone:
+            raise
         except Damaged as damage:
             log.warning("a file is damaged", task=adopted.file.task, problem=damage.detail)
             return False
@@ -249,6 +251,8 @@ class Restoration:
         file, number = adopted.file, adopted.verified
         try:
             await file.verify(number, adopted.whole)
+        except Gone:
+            raise
         except Damaged:
             adopted.repairs += 1
             if adopted.repairs > MOST_REPAIRS or not await self._repair(adopted.task, file, number):
@@ -287,12 +291,13 @@ class Restoration:
     async def _give_up(self, adopted: "_Adopted", reason: Reason, detail: str) -> None:
         """End the task and discard the file; if nobody waits for it, it is as if never known."""
         task = adopted.file.task
+        is_wanted = self._is_wanted(task)
         log.warning("a cached file is lost", task=task, reason=reason.code, detail=detail)
         try:
             self._dispatch(
                 FailFetch(task=task, generation=adopted.generation, reason=reason, detail=detail)
             )
-            if not self._dispatch.tracker.task(task).downloads:
+            if not is_wanted:
                 self._dispatch(RemoveTask(task=task, reason=reason))
         except (NotFound, TaskConflict):
             pass  # it was removed meanwhile

@@ -3,11 +3,15 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import click
 from rich.console import Console
 
+from supernode.recording import dump_file
+from supernode.recording.dump_file import DumpError
+from supernode.recording.replay import Ended, replay
 from supernode.simulation import options
 from supernode.simulation.picture import sentences, table
 from supernode.simulation.plan import Arrivals, Failure, Plan, Slowness
@@ -15,6 +19,8 @@ from supernode.simulation.run import simulate
 
 T = TypeVar("T")
 MOST_PEERS = 20_000
+EXIT_NOT_AS_RECORDED = 1
+EXIT_UNUSABLE = 65
 
 
 class _Parsed(click.ParamType[T], Generic[T]):
@@ -35,7 +41,30 @@ class _Parsed(click.ParamType[T], Generic[T]):
 _RATE = _Parsed("rate", options.parse_rate)
 
 
-@click.command
+def _replay(ctx: click.Context, _: click.Parameter, file: Path | None) -> None:
+    """Instead of a simulation, run a dump again."""
+    if file is None:
+        return
+    try:
+        dump = dump_file.read(file)
+        result = replay(dump)
+    except (DumpError, OSError) as error:
+        click.echo(f"supernode: {error}", err=True)
+        ctx.exit(EXIT_UNUSABLE)
+    click.echo(f"dump of supernode {dump.supernode}: {dump.cause}")
+    click.echo(f"{result.commands} of {result.recorded} commands, {result.events} events")
+    if result.ended is Ended.AS_RECORDED:
+        click.echo(result.ended.value)
+        ctx.exit()
+    click.echo(f"command {result.commands}: {result.command}")
+    click.echo(": ".join(filter(None, (result.ended.value, result.problem))))
+    ctx.exit(EXIT_NOT_AS_RECORDED)
+
+
+@click.command(
+    epilog="Exit status of --replay: 0 everything happened as recorded, 1 the core failed or did "
+    "something else, or you interrupted it, 65 the file is no dump that can be replayed."
+)
 @click.option("--peers", type=click.IntRange(1, MOST_PEERS), required=True, help="How many.")
 @click.option(
     "--size",
@@ -84,6 +113,16 @@ _RATE = _Parsed("rate", options.parse_rate)
     help="So many peers have this uplink instead, such as 3@1MiB/s.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all chance.")
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_replay,
+    metavar="FILE",
+    help="Instead, run a dump of a supernode of this version again, bit for bit, up to its end or "
+    "to the command that fails.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def command(
     peers: int,

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from supernode.core.identity import PeerId
+from supernode.patience import Wait
 from supernode.simulation.links import Link, Transfer
 from supernode.simulation.world import World
 
-SLOWEST_RATE = 64 << 10
-PIECE_GRACE_SECONDS = 10.0
-STALL_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
-"""When a holder is given up: as :mod:`supernode.dfget.download` and its HTTP client."""
+"""When a holder that does not answer is given up: as the built-in peer's HTTP client."""
 
 
 class Piece(NamedTuple):
@@ -29,10 +27,20 @@ class Fetch:
         piece: what, from whom.
         down: the client's downlink.
         connected: whether the client has a connection to the holder.
+        wait: the client's patience.
         ended: called with the piece, whether it has come, and the bytes that came in vain.
     """
 
-    __slots__ = ("_connected", "_down", "_ended", "_is_over", "_piece", "_transfer", "_world")
+    __slots__ = (
+        "_connected",
+        "_down",
+        "_ended",
+        "_is_over",
+        "_piece",
+        "_stall_seconds",
+        "_transfer",
+        "_world",
+    )
 
     def __init__(
         self,
@@ -41,18 +49,19 @@ class Fetch:
         down: Link,
         *,
         connected: bool,
+        wait: Wait,
         ended: Callable[[Piece, bool, float], None],
     ) -> None:
         self._world = world
         self._piece = piece
         self._down = down
         self._connected = connected
+        self._stall_seconds = wait.stall
         self._ended = ended
         self._is_over = False
         self._transfer: Transfer | None = None
-        longest = world.file.piece_size / SLOWEST_RATE + PIECE_GRACE_SECONDS
         world.agenda.after(world.rtt / 2 if connected else 1.5 * world.rtt, self._arrive)
-        world.agenda.after(longest, self._give_up)
+        world.agenda.after(wait.total, self._give_up)
 
     def _arrive(self) -> None:
         """The holder has been asked."""
@@ -61,8 +70,9 @@ class Fetch:
         if self._down.is_cut:
             return
         if up.is_cut:
-            patience = STALL_SECONDS if self._connected else CONNECT_SECONDS
-            world.agenda.after(patience, self._give_up)
+            silent = self._stall_seconds
+            most = silent if self._connected else min(silent, CONNECT_SECONDS)
+            world.agenda.after(most, self._give_up)
             return
         size = world.file.framed[piece.number]
         self._transfer = world.network.start(up, self._down, size, self._sent, self._stall)
@@ -75,7 +85,7 @@ class Fetch:
         self._ended(self._piece, True, 0.0)
 
     def _stall(self) -> None:
-        self._world.agenda.after(STALL_SECONDS, self._give_up)
+        self._world.agenda.after(self._stall_seconds, self._give_up)
 
     def _give_up(self) -> None:
         if self._is_over:

@@ -6,6 +6,7 @@ what no simulation brings about: a supernode out of reach, wrong bytes, a full d
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from supernode.core.commands import (
     Assignment,
@@ -22,6 +23,7 @@ from supernode.core.commands import (
     SeePeer,
 )
 from supernode.core.identity import ClientId, PeerId
+from supernode.patience import Patience
 from supernode.simulation.fetch import Fetch, Piece
 from supernode.simulation.links import Link
 from supernode.simulation.world import World
@@ -79,6 +81,7 @@ class Peer:
         self._last_count = 0
         self._empty_answers = 0
         self._failures = 0
+        self._patience = Patience()
 
     def vanish(self) -> None:
         """Fall silent in the middle of everything."""
@@ -297,13 +300,23 @@ class Peer:
             self._working += 1
             connected = piece.holder in self._connected
             self._connected.add(piece.holder)
-            Fetch(self._world, piece, self.down, connected=connected, ended=self._fetched)
+            world, is_peer = self._world, piece.holder is not None
+            Fetch(
+                world,
+                piece,
+                self.down,
+                connected=connected,
+                wait=self._patience.wait(world.file.piece_size, peer=is_peer),
+                ended=partial(self._fetched, world.agenda.now),
+            )
 
-    def _fetched(self, piece: Piece, came: bool, in_vain: float) -> None:
+    def _fetched(self, began: float, piece: Piece, came: bool, in_vain: float) -> None:
         if not self.is_running:
             return
         self._open.discard(piece.number)
         if not came:
+            if piece.holder is not None:
+                self._patience.failed()
             self._connected.discard(piece.holder)
             self.in_vain += in_vain
             self._failures += 1
@@ -320,6 +333,7 @@ class Peer:
             if piece.holder is None:
                 self.from_seed += size
             else:
+                self._patience.came(self._world.agenda.now - began)
                 self.from_peers += size
             self._report(piece, PieceResult.SUCCESS)
             self._working -= 1

@@ -39,6 +39,10 @@ class Damaged(Exception):
         self.detail = detail
 
 
+class Gone(Damaged):
+    """There is no file where one was written."""
+
+
 @contextmanager
 def disk_errors(attempt: str) -> Iterator[None]:
     """Raise :class:`StoreError` for every ``OSError`` of the block.

@@ -299,16 +299,28 @@ class PieceStore:
         Raises:
             StoreError: the file system does not tell.
         """
-        with disk_errors("asking how full the disk is"):
-            total, free = await trio.to_thread.run_sync(
-                disk_space.measure, self._root, limiter=self._disk.readers
-            )
+        total, free = await self._measure()
         return DiskUse(
             total=total,
             free=free,
             cached=sum(file.stored for file in self._files.values()),
             expected=sum(min(file.expected, _AHEAD) for file in self._files.values()),
         )
+
+    async def disk_size(self) -> int:
+        """Return how many bytes the disk can hold, whatever it holds now.
+
+        Raises:
+            StoreError: the file system does not tell.
+        """
+        total, _ = await self._measure()
+        return total
+
+    async def _measure(self) -> tuple[int, int]:
+        with disk_errors("asking how full the disk is"):
+            return await trio.to_thread.run_sync(
+                disk_space.measure, self._root, limiter=self._disk.readers
+            )
 
     async def take_inventory(self) -> Inventory:
         """Find what earlier processes completed, and remove their leftovers.
@@ -346,7 +358,7 @@ class PieceStore:
         piece_size: int,
         digests: Sequence[PieceDigest],
         framed_length: int | None,
-        origin: Provenance | None,
+        origin: Provenance | None = None,
     ) -> PieceFile:
         """Make a file known that an earlier process wrote, if it is there; nothing is sealed.
 
@@ -355,7 +367,7 @@ class PieceStore:
             piece_size: framed bytes from the start of one piece to that of the next.
             digests: of the pieces that were written, from the first on.
             framed_length: framed bytes of the whole file; None: not known.
-            origin: where it came from; None: it has no sidecars.
+            origin: where it came from; None: it may have no sidecars.
 
         Raises:
             ValueError: the task has a file.

@@ -16,7 +16,7 @@ from supernode.core.pieces import (
     frame_header,
     unframe,
 )
-from supernode.storage.errors import Damaged
+from supernode.storage.errors import Damaged, Gone
 
 
 class Digester(Protocol):
@@ -96,7 +96,7 @@ def _opened(path: Path) -> Iterator[int]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
-        raise Damaged("the file is gone") from None
+        raise Gone("the file is gone") from None
     try:
         yield fd
     finally:

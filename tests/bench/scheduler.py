@@ -3,8 +3,8 @@
 Run by hand: ``python tests/bench/scheduler.py``. For each swarm size a flash crowd is
 sampled, then a whole download life: the peers hold a random share of the 700 pieces, slots fill and
 empty as leases begin and end.
-One *decision* is ``Scheduler.choose``; one *pull* is the command with four pieces: reports
-counted, events applied.
+One *decision* is ``Scheduler.room`` and, whether there is room or not, ``choose``; one *pull* is
+the command with four pieces: reports counted, events applied.
 """
 
 import gc
@@ -134,6 +134,7 @@ def sample(world: World) -> tuple[list[float], list[float]]:
         download = task.downloads[client]
         start = time.perf_counter()
         scheduler = Scheduler(task, download, state.peers, state.limits, world.now, world.chance)
+        scheduler.room()
         scheduler.choose()
         decisions.append(time.perf_counter() - start)
         start = time.perf_counter()

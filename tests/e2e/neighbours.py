@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import random
+import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 SUPERNODE = [sys.executable, "-m", "supernode"]
 MIB = 1 << 20
@@ -38,8 +41,8 @@ class Daemon:
     Args:
         directory: for its state and its log.
         arguments: further ones of ``serve``.
-        control: the control port's socket.
-        data: the data port's.
+        control: the control port's socket; if it is closed, the daemon opens that port itself.
+        data: the data port's; likewise.
     """
 
     process: subprocess.Popen[bytes]
@@ -55,7 +58,7 @@ class Daemon:
         self.log = directory / "log"
         self.control: int = control.getsockname()[1]
         self.data: int = data.getsockname()[1]
-        self._descriptors = control.fileno(), data.fileno()
+        self._sockets = control, data
         self._arguments = arguments
 
     @property
@@ -69,24 +72,43 @@ class Daemon:
             return json.load(answer)
 
     def start(self) -> None:
-        """Begin, or begin again. Who connects meanwhile is answered when it serves."""
-        control, data = self._descriptors
-        # The sockets come as systemd passes them: from descriptor 3 on, for this very process.
+        """Begin, or begin again. Who connects meanwhile is answered when it serves.
+
+        That is, if its sockets are held; else nobody is there before.
+        """
+        with self.log.open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [
+                    *(*self._launcher(), *SUPERNODE, "serve", "--config=/dev/null"),
+                    *("--state-dir", str(self.directory), "--advertise-ip", "127.0.0.1"),
+                    *("--allow-origin", "127.0.0.0/8", *self._ports(), *self._arguments),
+                ],
+                env={n: v for n, v in os.environ.items() if not n.startswith("SUPERNODE_")},
+                pass_fds=self._descriptors(),
+                stderr=stderr,
+            )
+
+    def _descriptors(self) -> list[int]:
+        return [held.fileno() for held in self._sockets if held.fileno() >= 0]
+
+    def _launcher(self) -> list[str]:
+        """Return what comes before the command: sockets are passed as systemd does.
+
+        From descriptor 3 on, for this very process.
+        """
+        if not self._descriptors():
+            return []
+        control, data = self._descriptors()
         command = (
             f"exec 3<&{control} 4<&{data}; LISTEN_PID=$$ LISTEN_FDS=2 "
             'LISTEN_FDNAMES=control:data exec "$@"'
         )
-        with self.log.open("ab") as stderr:
-            self.process = subprocess.Popen(
-                [
-                    *("bash", "-c", command, "bash", *SUPERNODE, "serve", "--config=/dev/null"),
-                    *("--state-dir", str(self.directory), "--advertise-ip", "127.0.0.1"),
-                    *("--allow-origin", "127.0.0.0/8", *self._arguments),
-                ],
-                env={n: v for n, v in os.environ.items() if not n.startswith("SUPERNODE_")},
-                pass_fds=self._descriptors,
-                stderr=stderr,
-            )
+        return ["bash", "-c", command, "bash"]
+
+    def _ports(self) -> list[str]:
+        if self._descriptors():
+            return []
+        return ["--host=127.0.0.1", f"--port={self.control}", f"--data-port={self.data}"]
 
     def stop(self) -> int:
         """Send SIGTERM and return the exit status."""
@@ -100,16 +122,40 @@ class Daemon:
 
 
 @contextmanager
-def daemon(directory: Path, *arguments: str) -> Iterator[Daemon]:
-    """Run ``supernode serve`` with its state in ``directory``, until the context ends."""
+def daemon(directory: Path, *arguments: str, held: bool = True) -> Iterator[Daemon]:
+    """Run ``supernode serve`` with its state in ``directory``, until the context ends.
+
+    Its sockets outlive it if they are ``held``; otherwise it opens its own, on ports that are free.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     with listening_socket() as control, listening_socket() as data:
         running = Daemon(directory, arguments, control, data)
+        if not held:
+            control.close()
+            data.close()
         running.start()
         try:
             yield running
         finally:
             running.kill()
+
+
+class Served(NamedTuple):
+    """One request that the origin has answered, or as far as it came.
+
+    Args:
+        began: seconds since the epoch.
+        target: path and query.
+        first: offset of the first byte that was sent.
+        size: how many bytes of content were sent.
+        agent: who asked.
+    """
+
+    began: float
+    target: str
+    first: int
+    size: int
+    agent: str
 
 
 @dataclass
@@ -119,6 +165,7 @@ class Origin:
     port: int
     root: Path
     access_log: Path
+    requests_log: Path
     digests: dict[str, str] = field(default_factory=dict)
 
     def file(self, name: str, size: int) -> str:
@@ -136,12 +183,32 @@ class Origin:
         """Return how many bytes of content were sent in all."""
         return sum(int(line) for line in self.access_log.read_text().split())
 
+    def served(self) -> list[Served]:
+        """Return the requests that have ended, in the order they began."""
+        served = []
+        for line in self.requests_log.read_text().splitlines():
+            ended, seconds, target, status, size, ranges, agent = shlex.split(line)
+            first = re.match(r"bytes=(\d+)-", ranges if status == "206" else "")
+            served.append(
+                Served(
+                    float(ended) - float(seconds),
+                    target,
+                    int(first[1]) if first else 0,
+                    int(size),
+                    agent,
+                )
+            )
+        return sorted(served)
+
 
 NGINX = """
 worker_processes 1; daemon off; pid {dir}/nginx.pid; error_log {dir}/error.log;
 events {{ worker_connections 256; }}
 http {{
   log_format bytes "$body_bytes_sent"; access_log {dir}/access.log bytes;
+  log_format requests '$msec $request_time $request_uri $status $body_bytes_sent '
+                      '"$http_range" "$http_user_agent"';
+  access_log {dir}/requests.log requests;
   client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3;
   uwsgi_temp_path {dir}/t4; scgi_temp_path {dir}/t5;
   server {{ listen 127.0.0.1:{port}; root {dir}/files; sendfile on;
@@ -162,6 +229,7 @@ def nginx(directory: Path) -> Iterator[Origin]:
     config = directory / "nginx.conf"
     config.write_text(NGINX.format(dir=directory, port=port))
     (directory / "access.log").touch()
+    (directory / "requests.log").touch()
     # The workers must be able to read what the tests, often root, write.
     user = ["-g", "user root;"] if os.geteuid() == 0 else []
     process = subprocess.Popen(
@@ -169,7 +237,8 @@ def nginx(directory: Path) -> Iterator[Origin]:
     )
     try:
         until(partial(listens, port))
-        yield Origin(port, directory / "files", directory / "access.log")
+        logs = directory / "access.log", directory / "requests.log"
+        yield Origin(port, directory / "files", *logs)
     finally:
         process.terminate()
         process.wait(10)

@@ -44,7 +44,7 @@ def test_it_prints_every_setting_and_where_it_is_from(tmp_path: Path) -> None:
         "port = 9002": f"{file}:2",
         'proxy = "http://me:****@proxy:3128"': f"{file}:5",
         'ttl = "10m"': "SUPERNODE_PEERS__TTL",
-        "seed_slots = 8": "default",
+        "seed_slots = 4": "default",
     }.items()
 
 

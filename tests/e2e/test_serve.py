@@ -3,12 +3,18 @@
 import http.client
 import json
 import socket
+import sqlite3
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from supernode.journal.journal import Journal
+from supernode.journal.schema import MIGRATIONS
 from tests.e2e.neighbours import SUPERNODE, Daemon, Origin, daemon, listening_socket
+from tests.faults import Group, Seen, StaysDown, fault
 
 
 def request(
@@ -109,6 +115,79 @@ def test_what_cannot_be_served_is_said_at_once(
         ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert ended.returncode == status
     assert message in ended.stderr
+
+
+def down(group: Group, what: str, says: str) -> pytest.MarkDecorator:
+    return fault(group, what, StaysDown(status=69, says=f"supernode: {says}"))
+
+
+@contextmanager
+def of_a_newer_supernode(state: Path) -> Iterator[None]:
+    Journal(state / "supernode.db").close()
+    with closing(sqlite3.connect(state / "supernode.db")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    yield
+
+
+@contextmanager
+def in_use(state: Path) -> Iterator[None]:
+    with closing(Journal(state / "supernode.db")):
+        yield
+
+
+@contextmanager
+def not_a_file(state: Path) -> Iterator[None]:
+    (state / "supernode.db").mkdir()
+    yield
+
+
+@contextmanager
+def no_directory(state: Path) -> Iterator[None]:
+    (state / "repo").write_text("a file where the directory should be")
+    yield
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(
+            of_a_newer_supernode,
+            marks=down(
+                Group.JOURNAL,
+                "was written by a newer supernode",
+                f"…/supernode.db: it has version 99, and {len(MIGRATIONS)} is the newest known",
+            ),
+        ),
+        pytest.param(
+            in_use,
+            marks=down(
+                Group.JOURNAL, "is another process's", "…/supernode.db is in use by another process"
+            ),
+        ),
+        pytest.param(
+            not_a_file,
+            marks=down(Group.JOURNAL, "cannot be opened", "…/supernode.db: Is a directory"),
+        ),
+        pytest.param(
+            no_directory,
+            marks=down(
+                Group.DISK,
+                "the directory of the cache cannot be made",
+                "[Errno 17] File exists: '…/repo'",
+            ),
+        ),
+    ],
+)
+def test_a_state_that_cannot_be_used_is_said_at_once(
+    tmp_path: Path, seen: Seen, trouble: Callable[[Path], AbstractContextManager[None]]
+) -> None:
+    command = [*SUPERNODE, "serve", "--host", "127.0.0.1", "--state-dir", str(tmp_path)]
+    command += ["--port", "0", "--data-port", "0", "--advertise-data-port", "8001"]
+    with trouble(tmp_path):
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    *_, said = ended.stderr.splitlines()
+    assert str(tmp_path) in said
+    seen(StaysDown(ended.returncode, said.replace(str(tmp_path), "…")))
 
 
 def test_loopback_origins_are_denied_unless_allowed(tmp_path: Path, origin: Origin) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from base64 import b64decode
 from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +18,7 @@ from supernode.core.pieces import (
     parse_piece_range,
     piece_count,
     piece_range,
+    unpack_pieces,
 )
 from tests.integration.http_stub import StubAnswer, StubRequest
 
@@ -27,10 +29,11 @@ SEED = f"cdnnode:127.0.0.1~{TASK}"
 
 @dataclass
 class Client:
-    """What one client has, has been told to fetch, and whom it is not sent to."""
+    """What one client has, has to fetch, was ever told to, and whom it is not sent to."""
 
     have: set[int] = field(default_factory=set)
     open: set[int] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)
     avoided: set[str] = field(default_factory=set)
 
 
@@ -45,6 +48,7 @@ class ScriptedTracker:
         refusal: status and reason with which every pull is refused.
         forget_once: after so many pulls, client and task are unknown once.
         forgotten: status and reason with which that is said.
+        heeds_claims: whether a client is not given what it says it has.
     """
 
     content: bytes
@@ -56,11 +60,13 @@ class ScriptedTracker:
     refusal: tuple[int, str] | None = None
     forget_once: int | None = None
     forgotten: tuple[int, str] = (404, "")
+    heeds_claims: bool = True
     sha256: str | None = None
     port: int = 0
     calls: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, object]] = field(default_factory=list)
     reports: list[tuple[int, str, str]] = field(default_factory=list)
+    claims: list[set[int]] = field(default_factory=list)
     served: Counter[str] = field(default_factory=Counter)
     ended: list[str] = field(default_factory=list)
     peers: set[str] = field(default_factory=set)
@@ -103,7 +109,10 @@ class ScriptedTracker:
                 self.peers.discard(peer)
                 return 204, b""
             case "POST", ["tasks"]:
-                self.clients[str(body["cID"])] = Client()
+                claim = unpack_pieces(b64decode(body.get("pieces", "")))
+                self.claims.append({n for n in range(self.total) if claim >> n & 1})
+                has = set(self.claims[-1]) if self.heeds_claims else set()
+                self.clients[str(body["cID"])] = Client(have=has)
                 return _json(201, {"ID": TASK, **self._sizes()})
             case "GET", ["tasks", _]:
                 return _json(200, self._info())
@@ -160,6 +169,7 @@ class ScriptedTracker:
         for number in wanted[: min(count, self.slots - len(client.open))]:
             holder = holders[number % len(holders)]
             client.open.add(number)
+            client.told.add(number)
             pieces.append(
                 {
                     "pID": holder,
@@ -176,6 +186,7 @@ class ScriptedTracker:
     def _report(self, client: Client, which: str, holder: str, result: str) -> None:
         number = parse_piece_range(which, self.piece_size)
         self.reports.append((number, holder, result))
+        assert number in client.told, "the client cannot know of it"
         client.open.discard(number)
         if result == "SUCCESS":
             client.have.add(number)

@@ -43,6 +43,7 @@ from supernode.services.cdn import Cdn
 from supernode.services.fetching import WholeFile
 from supernode.storage.errors import StoreError
 from supernode.storage.piece_files import PieceFile, PieceStore
+from tests.faults import Fails, GoesOn, Group, Seen, fault
 from tests.inprocess import InProcess
 
 SIZE = 4 * MIB
@@ -481,30 +482,96 @@ async def test_one_failure_leaves_other_files_alone(world: World) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def test_a_full_disk_fails_the_task(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def disk(what: str, reason: Reason, *, case: str = "") -> pytest.MarkDecorator:
+    """Say what the disk does, and that the task fails by it."""
+    return fault(Group.DISK, what, Fails(CdnStatus.FAILED, reason, asked=1), case=case)
+
+
+def failed(world: World, task: Task) -> Fails:
+    """Return how a task has failed; nothing of its file is left."""
+    assert world.store.find(task.id) is None
+    assert not list(world.store._root.rglob("*" + task.id))
+    assert task.reason is not None
+    return Fails(task.status, task.reason, asked=len(world.origin.asked))
+
+
+TO_WRITE = "{} when a piece is to be written, or a file made for it"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(
+            errno.ENOSPC, marks=disk(TO_WRITE, Reason.DISK_FULL, case="the disk fills up")
+        ),
+        pytest.param(
+            errno.EDQUOT, marks=disk(TO_WRITE, Reason.DISK_FULL, case="the quota is used up")
+        ),
+        pytest.param(errno.EIO, marks=disk(TO_WRITE, Reason.DISK_ERROR, case="the disk fails")),
+        pytest.param(
+            errno.EROFS,
+            marks=disk(TO_WRITE, Reason.DISK_ERROR, case="the file system is read-only"),
+        ),
+    ],
+)
+async def test_a_disk_that_does_not_take_a_piece_fails_the_task(
+    world: World, monkeypatch: pytest.MonkeyPatch, seen: Seen, error: int
+) -> None:
     pwritev = os.pwritev
 
-    def full(fd: int, buffers: Sequence[Any], offset: int) -> int:
+    def fails(fd: int, buffers: Sequence[Any], offset: int) -> int:
         if offset >= SIZE:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(error, os.strerror(error))
         return pwritev(fd, buffers, offset)
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "pwritev", full)
+        patched.setattr(os, "pwritev", fails)
         task = await world.fetched(whole(pattern(3 * FULL)))
-    assert (task.status, task.reason) == (CdnStatus.FAILED, Reason.DISK_FULL)
-    assert world.store.find(task.id) is None
+    seen(failed(world, task))
+    assert os.strerror(error) in task.detail
     assert (await world.fetched(whole(pattern(3 * FULL)))).status is CdnStatus.SUCCESS
 
 
-async def test_a_disk_that_takes_no_file_fails_the_task(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(
+            errno.ENOSPC,
+            marks=disk(TO_WRITE, Reason.DISK_FULL, case="the disk fills up"),
+        ),
+        pytest.param(
+            errno.EROFS,
+            marks=disk(TO_WRITE, Reason.DISK_ERROR, case="the file system is read-only"),
+        ),
+    ],
+)
+async def test_a_disk_that_takes_no_file_fails_the_task(
+    world: World, monkeypatch: pytest.MonkeyPatch, seen: Seen, error: int
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", fails)
+        seen(failed(world, await world.fetched(whole(b"hello"))))
+    assert (await world.fetched(whole(b"hello"))).status is CdnStatus.SUCCESS
+
+
+async def test_a_file_in_the_place_of_the_directory_fails_the_task(
+    world: World, tmp_path: Path
+) -> None:
     (tmp_path / "repo").write_text("a file where the directory should be")
     task = await world.fetched(whole(b"hello"))
     assert (task.status, task.reason) == (CdnStatus.FAILED, Reason.DISK_ERROR)
 
 
+@fault(
+    Group.DISK,
+    "`.meta` or `.md5` of a complete file cannot be written",
+    GoesOn(says="a complete file has no sidecars", does="the file is served all the same"),
+)
 async def test_a_file_is_complete_without_its_sidecars(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
     async def failing(*_: object) -> None:
         raise StoreError(Reason.DISK_FULL, "no room for notes")
@@ -514,7 +581,10 @@ async def test_a_file_is_complete_without_its_sidecars(
         task = await world.fetched(whole(b"hello"))
     assert task.status is CdnStatus.SUCCESS
     assert world.on_disk(task.id) == framed(b"hello")[0]
-    assert [entry["log_level"] for entry in logs] == ["warning"]
+    (entry,) = logs
+    assert entry["log_level"] == "warning"
+    assert len(world.pull(task.id).assignments) == 1
+    seen(GoesOn(says=entry["event"]))
 
 
 async def test_a_defect_fails_its_task_and_no_other(world: World) -> None:
@@ -615,9 +685,10 @@ async def test_a_fetch_that_crashes_after_the_file_came_takes_nobody_with_it(
     assert any(entry.get("exc_info") for entry in logs)
 
 
-async def test_a_file_that_no_disk_can_hold_fails_at_once(world: World) -> None:
+@disk("the file is larger than the whole disk", Reason.DISK_FULL)
+async def test_a_file_that_no_disk_can_hold_fails_at_once(world: World, seen: Seen) -> None:
     task = await world.fetched(File([b"x", trio.Event()], 1 << 60))
-    assert (task.status, task.reason) == (CdnStatus.FAILED, Reason.DISK_FULL)
+    seen(failed(world, task))
     assert "the whole disk" in task.detail
 
 

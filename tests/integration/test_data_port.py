@@ -17,6 +17,7 @@ from supernode.core.pieces import MIB
 from supernode.storage.piece_files import PieceFile, PieceStore
 from supernode.wire import transfer
 from supernode.wire.data_port import DataPort
+from tests.faults import GoesOn, Group, Seen, fault
 
 TASK = TaskId("abc" + "1" * 61)
 PATH = download_path(TASK)
@@ -451,7 +452,12 @@ async def test_a_transfer_survives_the_discard(store: PieceStore) -> None:
         assert (await client.get()).status == 404
 
 
-async def test_a_truncated_file_breaks_the_answer_off(store: PieceStore) -> None:
+@fault(
+    Group.DISK,
+    "a cached file is cut short while it is served",
+    GoesOn(says="cannot read a piece file", does="the answer is broken off, others go on"),
+)
+async def test_a_truncated_file_breaks_the_answer_off(store: PieceStore, seen: Seen) -> None:
     await filled(store, bytes(2 * MIB))
     file = store.find(TASK)
     assert file is not None
@@ -462,7 +468,9 @@ async def test_a_truncated_file_breaks_the_answer_off(store: PieceStore) -> None
                 await client.get()
             async with port.client() as other:
                 assert (await other.get("Range: bytes=0-99")).status == 206
-    assert [entry["reason"] for entry in logs if entry["log_level"] == "error"] == ["disk_error"]
+    (complaint,) = [entry for entry in logs if entry["log_level"] == "error"]
+    assert complaint["reason"] == "disk_error"
+    seen(GoesOn(says=complaint["event"]))
 
 
 # Whom it cuts, and what does not matter

@@ -4,13 +4,14 @@ import hashlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import trio
 
 from supernode.dfget.content import ContentFile
-from supernode.dfget.download import WINDOW, SwarmDownload
+from supernode.dfget.download import BATCH, PARALLEL, SwarmDownload
 from supernode.dfget.errors import DigestMismatch, NoSupernode, SwarmStuck, TaskFailed
 from supernode.dfget.http import HttpClient
 from supernode.dfget.options import Node
@@ -147,6 +148,27 @@ async def test_a_holder_of_wrong_bytes_is_reported_and_replaced(tmp_path: Path) 
     }
 
 
+async def test_a_peer_that_falls_silent_is_soon_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(ScriptedTracker):
+        async def answer(self, request: StubRequest) -> StubAnswer | None:
+            if request.target.startswith("/hold/silent"):
+                await trio.sleep_forever()
+            return await super().answer(request)
+
+    monkeypatch.setattr("supernode.patience.PEER_STALL_SECONDS", 0.1)
+    tracker = Silent(some_bytes(20 * 4091), holders=(SEED, "silent"))
+    async with trial(tracker, tmp_path) as t:
+        with trio.fail_after(5):  # half as long as the supernode would be waited for
+            await t.run()
+        assert t.content.path.read_bytes() == tracker.content
+    assert {(holder, result) for _, holder, result in tracker.reports} == {
+        (SEED, "SUCCESS"),
+        ("silent", "FAILED"),
+    }
+
+
 async def test_when_every_holder_fails_it_ends(tmp_path: Path) -> None:
     class Stubborn(ScriptedTracker):
         def _report(self, client: Client, which: str, holder: str, result: str) -> None:
@@ -181,7 +203,7 @@ async def test_a_failed_task_ends_with_its_reason(
 
 
 @pytest.mark.parametrize("forgotten", [(404, ""), (409, "cache_damaged"), (409, "client_silent")])
-async def test_a_forgotten_client_registers_again_and_keeps_what_it_has(
+async def test_a_forgotten_client_registers_again_with_what_it_has(
     tmp_path: Path, forgotten: tuple[int, str]
 ) -> None:
     tracker = ScriptedTracker(some_bytes(40 * 4091), forget_once=3, forgotten=forgotten)
@@ -190,8 +212,69 @@ async def test_a_forgotten_client_registers_again_and_keeps_what_it_has(
         assert t.content.path.read_bytes() == tracker.content
     assert tracker.calls["POST tasks/"] == 2
     assert [body["peerID"] for body in tracker.bodies if "peerID" in body] == ["peer-again"]
+    first, again = tracker.claims
+    assert not first
+    assert again
     assert tracker.have == set(range(tracker.total))
-    assert tracker.served[SEED] <= tracker.total + WINDOW  # only what was under way came twice
+    assert tracker.served[SEED] == tracker.total  # nothing came twice
+
+
+async def test_a_supernode_that_takes_no_claims_is_told_piece_by_piece(tmp_path: Path) -> None:
+    tracker = ScriptedTracker(some_bytes(40 * 4091), forget_once=3, heeds_claims=False)
+    async with trial(tracker, tmp_path) as t:
+        await t.run()
+        assert t.content.path.read_bytes() == tracker.content
+    assert tracker.have == set(range(tracker.total))
+    assert tracker.served[SEED] == tracker.total
+
+
+@dataclass
+class Amnesiac(ScriptedTracker):
+    """Forgets while pieces are under way: they come when it has been asked for more again.
+
+    Args:
+        lost: whether they do not come after all.
+    """
+
+    lost: bool = False
+    under_way: int = 0
+    busy: trio.Event = field(default_factory=trio.Event)
+    asked_again: trio.Event = field(default_factory=trio.Event)
+
+    async def answer(self, request: StubRequest) -> StubAnswer | None:
+        is_transfer = request.target.startswith("/hold/")
+        if is_transfer and self.served.total() == BATCH and not self.asked_again.is_set():
+            self.under_way += 1
+            if self.under_way == PARALLEL:
+                self.busy.set()
+            await self.asked_again.wait()
+            if self.lost:
+                return 500, b""
+        is_pull = "/pieces?" in request.target
+        if is_pull and self.calls["GET tasks/pieces"] == 1:
+            await self.busy.wait()
+        answer = await super().answer(request)
+        if is_pull and len(self.claims) == 2:
+            self.asked_again.set()
+        return answer
+
+    def _report(self, client: Client, which: str, holder: str, result: str) -> None:
+        super()._report(client, which, holder, result)
+        client.avoided.clear()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_what_is_under_way_when_it_is_forgotten_goes_on(tmp_path: Path, lost: bool) -> None:
+    tracker = Amnesiac(some_bytes(40 * 4091), forget_once=1, lost=lost)
+    async with trial(tracker, tmp_path) as t:
+        await t.run()
+        assert t.content.path.read_bytes() == tracker.content
+    assert tracker.under_way == PARALLEL
+    assert [len(claim) for claim in tracker.claims] == [0, BATCH]
+    assert tracker.have == set(range(tracker.total))
+    assert tracker.served[SEED] == tracker.total  # nothing came twice
+    failed = [number for number, _, result in tracker.reports if result == "FAILED"]
+    assert bool(failed) is lost
 
 
 async def test_a_supernode_that_forgets_every_time_is_given_up(tmp_path: Path) -> None:

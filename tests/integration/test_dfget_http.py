@@ -142,12 +142,13 @@ async def test_a_connection_to_be_closed_is_not_kept() -> None:
     [
         (PIECE[:-3], "ended after 7 of 10 bytes"),
         (PIECE.replace(b"10", b"11", 1) + b"x", "at most 10"),
-        (PIECE.replace(b"Content-Length: 10\r\n", b""), "without Content-Length"),
+        (PIECE.replace(b"Content-Length: 10\r\n", b""), "without a usable Content-Length"),
+        (PIECE.replace(b"10\r", b"0" * 5000 + b"10\r", 1), "without a usable Content-Length"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "HTTP"),
         (b"HTTP/1.1 101 No\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", "another protocol"),
         (b"HTTP/1.1 206 Partial Content\r\nX: " + b"x" * 200_000, "too long"),
     ],
-    ids=["short", "long", "no length", "not HTTP", "other protocol", "endless head"],
+    ids=["short", "long", "no length", "no number", "not HTTP", "other protocol", "endless head"],
 )
 async def test_a_wrong_answer_is_an_error(answer: bytes, problem: str) -> None:
     async def script(stream: trio.SocketStream, _: int) -> None:

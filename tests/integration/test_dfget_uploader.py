@@ -95,7 +95,7 @@ class Downloader:
     async def begin(self) -> None:
         await self.sharing.hello(self._order)
         peer = PeerRequest("127.0.0.1", "h", self.sharing.port, "1")
-        await self.sharing.joined(self._node, peer, "h-peer")
+        await self.sharing.joined(self._node, peer, "h-peer", again=False)
         request = TaskRequest(
             raw_url="http://o/f",
             client="c-1",
@@ -295,42 +295,116 @@ async def test_the_wait_for_one_that_is_leaving(tmp_path: Path) -> None:
         nursery.cancel_scope.cancel()
 
 
+class Forgetful(Supernode):
+    """Knows neither peer nor client, after it lost its memory; of the file it knows ``statuses``.
+
+    Args:
+        statuses: the task's, each time it is asked for, from the last one on the same; empty: it
+            is unknown.
+    """
+
+    def __init__(self, *statuses: str) -> None:
+        super().__init__()
+        self.statuses = list(statuses)
+        self.peers: set[str] = set()
+
+    async def answer(self, request: StubRequest) -> tuple[int, bytes]:
+        _, body = await super().answer(request)
+        match request.method, request.target:
+            case "GET", target if target.startswith("/peers/"):
+                known = target.removeprefix("/peers/") in self.peers
+                return (200, b"{}") if known else (404, b'{"code":404,"message":"no such peer"}')
+            case "GET", "/tasks/t1":
+                status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+                if not status:
+                    return 404, b'{"code":404,"message":"no such task"}'
+                return 200, json.dumps({"ID": "t1", "cdnStatus": status}).encode()
+            case "POST", "/peers":
+                self.peers.add("h-again")
+                return 201, b'{"ID":"h-again"}'
+            case "POST", "/tasks":
+                return 201, b'{"ID":"t1"}'
+        return 200, body
+
+    def offers(self) -> list[dict[str, object]]:
+        return [json.loads(b) for m, t, b in self.asked if (m, t) == ("POST", "/tasks")]
+
+    def count(self, method: str, target: str) -> int:
+        return sum((m, t) == (method, target) for m, t, _ in self.asked)
+
+
+@asynccontextmanager
+async def sharing_a_file(home: Path, it: Forgetful) -> AsyncIterator[Downloader]:
+    """Have an uploader share a whole file of two pieces; yield its downloader, which is done."""
+    with trio.fail_after(10):
+        async with http_stub(it.answer) as it.port, trio.open_nursery() as nursery:
+            nursery.start_soon(run_uploader, settings(home))
+            stream = await found(home)
+            with ContentFile(home / "data" / "f-1-1", "sha256") as content:
+                wanted = order(home, expire_time=60, alive_time=60)
+                downloader = Downloader(Node("127.0.0.1", it.port), content, stream, wanted)
+                await downloader.begin()
+                await downloader.sharing.piece(0, SIZE - 5)
+                await downloader.sharing.piece(1, 5000 - (SIZE - 5))
+                assert await downloader.sharing.finished()
+                content.keep()
+                yield downloader
+            stream.socket.close()
+            nursery.cancel_scope.cancel()
+
+
+OFFERED = '"FINISHED","pieceResult":"SUCCESS"'
+
+
 async def test_a_supernode_that_forgot_us_learns_again_what_we_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("supernode.dfget.uploader.HEARTBEAT_SECONDS", 0.1)
-
-    class Forgetful(Supernode):
-        async def answer(self, request: StubRequest) -> tuple[int, bytes]:
-            _, body = await super().answer(request)
-            match request.method, request.target:
-                case "GET", "/peers/h-peer":
-                    return 404, b'{"code":404,"message":"no such peer"}'
-                case "GET", "/tasks/t1":
-                    return 200, b'{"ID":"t1","cdnStatus":"SUCCESS"}'
-                case "POST", "/peers":
-                    return 201, b'{"ID":"h-again"}'
-                case "POST", "/tasks":
-                    return 201, b'{"ID":"t1"}'
-            return 200, body
-
-    async def act(downloader: Downloader) -> None:
-        await downloader.sharing.piece(0, SIZE - 5)
-        await downloader.sharing.finished()
-        downloader.content.keep()
-
-    it = Forgetful()
-    with trio.fail_after(10):
-        async with http_stub(it.answer) as it.port, trio.open_nursery() as nursery:
-            nursery.start_soon(run_uploader, settings(tmp_path))
-            await with_downloader(tmp_path, it, act, expire_time=60)
-            await it.has_heard("GET", '"reports":[{"pieceRange":"0-4095"')
-            nursery.cancel_scope.cancel()
-    registered = json.loads(next(b for m, t, b in it.asked if (m, t) == ("POST", "/tasks")))
+    it = Forgetful("SUCCESS")
+    async with sharing_a_file(tmp_path, it):
+        await it.has_heard("GET", OFFERED)
+        before = it.count("GET", "/peers/h-again")
+        while it.count("GET", "/peers/h-again") < before + 2:
+            await it.changed.wait()
+    (registered,) = it.offers()  # once is enough
     assert registered["peerID"] == "h-again"
     assert registered["cID"] == "c-1"
+    assert registered["pieces"] == "Aw=="
     assert registered["dfdaemon"] is registered["insecure"] is True
     assert registered["rootCAs"] == list(ROOT_CAS)
+
+
+@pytest.mark.parametrize("status", ["", "SOURCE_ERROR", "FAILED"])
+async def test_what_we_have_causes_no_fetch_and_is_offered_when_it_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    monkeypatch.setattr("supernode.dfget.uploader.HEARTBEAT_SECONDS", 0.05)
+    it = Forgetful(status, status, status, "RUNNING")
+    async with sharing_a_file(tmp_path, it) as downloader:
+        while it.count("GET", "/tasks/t1") < 3:
+            assert not it.offers()
+            await it.changed.wait()
+        assert await downloader.fetch(0) == SIZE  # it is served all the same
+        await it.has_heard("GET", OFFERED)
+    assert len(it.offers()) == 1
+
+
+async def test_a_download_that_was_forgotten_has_the_other_files_offered_at_once(
+    tmp_path: Path,
+) -> None:
+    it = Forgetful("SUCCESS")
+    async with sharing_a_file(tmp_path, it):
+        it.peers.add("h-peer")  # by now; so asking after it tells nothing
+        async with await found(tmp_path) as stream:
+            other = Sharing(stream)
+            await other.hello(order(tmp_path))
+            node, peer = Node("127.0.0.1", it.port), PeerRequest("127.0.0.1", "h", other.port, "1")
+            await other.joined(node, peer, "h-peer", again=False)
+            assert not it.offers()
+            await other.joined(node, peer, "h-peer", again=True)
+            await it.has_heard("GET", OFFERED)
+    (registered,) = it.offers()
+    assert (registered["peerID"], registered["pieces"]) == ("h-peer", "Aw==")
 
 
 async def test_it_stays_as_long_as_any_download_asked_and_as_fast_as_the_last(

@@ -3,7 +3,7 @@
 import errno
 import os
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from supernode.services.eviction import Eviction
 from supernode.storage import disk_space
 from supernode.storage.disk_space import WaterMark
 from supernode.storage.piece_files import PieceFile, PieceStore
+from tests.faults import GoesOn, Group, Seen, fault
 from tests.waiting import eventually
 
 SIZE = 4 * MIB
@@ -56,13 +57,14 @@ class World:
         chance = random.Random(0)
         self.dispatch = Dispatcher(self.tracker, self.feed, Clock.started_now(), chance)
         self.store = PieceStore(state)
+        self.settled: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
 
     @asynccontextmanager
     async def evicting(
         self, high: WaterMark = PLENTY, low: WaterMark | None = None
     ) -> AsyncIterator[None]:
         """Run the service."""
-        service = Eviction(self.dispatch, self.store, high=high, low=low or high)
+        service = Eviction(self.dispatch, self.store, self.settled, high=high, low=low or high)
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
                 await nursery.start(service.run)
@@ -243,7 +245,17 @@ async def test_a_file_of_unknown_length_counts_as_it_comes(tmp_path: Path, round
         await eventually(lambda: world.on_disk() == {fetching})
 
 
-async def test_if_nothing_can_go_it_is_said_once(tmp_path: Path, rounds: Rounds) -> None:
+@fault(
+    Group.DISK,
+    "the disk is above `[disk] high`, and all that is cached is in use",
+    GoesOn(
+        says="the disk is too full, and whatever is left is in use",
+        does="nothing is removed until somebody has done with it",
+    ),
+)
+async def test_if_nothing_can_go_it_is_said_once(
+    tmp_path: Path, rounds: Rounds, seen: Seen
+) -> None:
     world = World(tmp_path)
     task = await world.fetch("a")
     warnings = "the disk is too full, and whatever is left is in use"
@@ -251,7 +263,9 @@ async def test_if_nothing_can_go_it_is_said_once(tmp_path: Path, rounds: Rounds)
         async with world.evicting(room_for(0.5)):
             await rounds.some_more()
             await rounds.some_more()
+            assert world.on_disk()
             assert [line["event"] for line in logs] == [warnings]
+            seen(GoesOn(says=logs[0]["event"]))
             world.leave("a", task)
             await eventually(lambda: not world.on_disk())
             await rounds.some_more()
@@ -260,8 +274,13 @@ async def test_if_nothing_can_go_it_is_said_once(tmp_path: Path, rounds: Rounds)
             assert [line["event"] for line in logs].count(warnings) == 2
 
 
+@fault(
+    Group.DISK,
+    "the file system does not tell how full it is",
+    GoesOn(says="it is not known how full the disk is", does="nothing is removed until it does"),
+)
 async def test_a_disk_that_does_not_tell_is_complained_of_once(
-    tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rounds: Rounds, monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
     def fails(_path: object) -> os.statvfs_result:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -272,7 +291,8 @@ async def test_a_disk_that_does_not_tell_is_complained_of_once(
         patched.setattr(os, "statvfs", fails)
         async with world.evicting(room_for(1)):
             await rounds.some_more()
-            assert [line["event"] for line in logs] == ["it is not known how full the disk is"]
+            (complaint,) = logs
+            seen(GoesOn(says=complaint["event"]))
             assert world.kept() == set(tasks)
             patched.undo()
             await eventually(lambda: len(world.on_disk()) == 1)
@@ -350,3 +370,25 @@ async def test_a_file_that_cannot_be_removed_does_not_stop_the_others(
             await rounds.some_more()
     assert not world.known()
     assert [line["task"] for line in logs if line["log_level"] == "warning"] == [stuck]
+
+
+async def test_nothing_is_unlinked_before_it_is_written_that_nobody_knows_it(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    asked, written = trio.Event(), trio.Event()
+
+    async def settled() -> None:
+        asked.set()
+        await written.wait()
+
+    world.settled = settled
+    task = await world.fetch("a")
+    async with world.evicting():
+        file = world.store.find(task)
+        assert file is not None
+        world.dispatch(RemoveTask(task=task, reason=Reason.TASK_DELETED))
+        await asked.wait()
+        assert file.path.exists()
+        written.set()
+        await eventually(lambda: not file.path.exists())

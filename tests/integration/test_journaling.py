@@ -31,6 +31,7 @@ from supernode.journal.changes import Batch
 from supernode.journal.errors import JournalError
 from supernode.journal.journal import Journal
 from supernode.services import journaling, recalling
+from tests.faults import GoesOn, Group, Seen, fault
 from tests.integration.process import Process, begun
 from tests.waiting import eventually
 
@@ -184,8 +185,16 @@ async def test_signs_of_life_are_not_worth_a_write(
         assert not gate.batches
 
 
+@fault(
+    Group.JOURNAL,
+    "cannot be written, for the disk is full or fails",
+    GoesOn(
+        says="a restart would forget what happens now",
+        does="nobody is kept waiting, and all of it is written once that is possible",
+    ),
+)
 async def test_when_the_disk_takes_nothing_the_swarm_goes_on(
-    state: Path, monkeypatch: pytest.MonkeyPatch
+    state: Path, monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
     monkeypatch.setattr(journaling, "TRY_AGAIN_SECONDS", 0.01)
     real = Journal.write
@@ -208,16 +217,24 @@ async def test_when_the_disk_takes_nothing_the_swarm_goes_on(
             assert len(after.tracker.peers()) == 2
     complaints = [line for line in logs if line["log_level"] == "error"]
     assert [line["problem"] for line in complaints] == ["database or disk is full"]
+    seen(GoesOn(says=complaints[0]["event"]))
 
 
+@fault(
+    Group.JOURNAL,
+    "is written to very slowly",
+    GoesOn(says="", does=f"an answer waits {journaling.LONGEST_COMMIT:g} s, then goes out"),
+)
 async def test_an_answer_does_not_wait_for_ever(
-    state: Path, monkeypatch: pytest.MonkeyPatch
+    state: Path, monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
     monkeypatch.setattr(journaling, "LONGEST_COMMIT", 0.05)
     with trio.fail_after(10):
         async with begun(state) as process:
             gate = Gate(monkeypatch)
             assert (await registered(process, "a")).status == 201
+            assert not gate.batches
+            seen(GoesOn(says=""))
             gate.open()
 
 
@@ -228,6 +245,32 @@ async def test_what_happens_last_is_written_when_the_process_ends(state: Path) -
             register(process, "a")
         async with begun(state) as after:
             assert len(after.tracker.peers()) == 1
+
+
+async def test_all_progress_is_written_when_the_process_ends(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journaling, "MOST_PROGRESS", 1)
+    monkeypatch.setattr(journaling, "PROGRESS_SECONDS", 3600)
+    clients = [ClientId(name) for name in "cde"]
+    with trio.fail_after(10):
+        async with begun(state) as process:
+            task = await a_download(process)
+            for client in clients[1:]:
+                ask = RegisterTask(spec=SPEC, client=client, peer=None, path="")
+                process.dispatch(ask)
+            await process.journaling.settled()
+            for client in clients:
+                report = Report(
+                    field="pieceRange",
+                    piece_range=piece_range(0, SIZE),
+                    holder=Seed.SEED,
+                    result=PieceResult.SUCCESS,
+                )
+                process.dispatch(ReportPiece(task=task, client=client, report=report))
+        async with begun(state) as after:
+            downloads = after.tracker.task(task).downloads
+            assert [downloads[client].have for client in clients] == [1, 1, 1]
 
 
 async def test_a_removed_task_stays_removed_and_says_why(state: Path) -> None:
@@ -280,8 +323,15 @@ async def test_a_damaged_journal_is_put_aside_with_a_word(state: Path, content: 
     assert any("damaged" in line["event"] for line in logs) == bool(content)
 
 
+@fault(
+    Group.JOURNAL,
+    "was written when the clock was ahead",
+    GoesOn(
+        says="the journal was written in the future", does="times that are to come count as now"
+    ),
+)
 async def test_a_clock_that_was_wrong_is_noticed(
-    state: Path, monkeypatch: pytest.MonkeyPatch
+    state: Path, monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
     with trio.fail_after(10), capture_logs() as logs:
         async with begun(state) as process:
@@ -292,6 +342,6 @@ async def test_a_clock_that_was_wrong_is_noticed(
             now = after.dispatch.clock.now()
             assert after.tracker.task(task).created <= now
             after.tracker.check()
-    assert [line["seconds"] for line in logs if "future" in line["event"]] == [
-        pytest.approx(1e6, abs=30)
-    ]
+    (warning,) = [line for line in logs if "future" in line["event"]]
+    assert warning["seconds"] == pytest.approx(1e6, abs=30)
+    seen(GoesOn(says=warning["event"]))

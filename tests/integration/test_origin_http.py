@@ -837,6 +837,34 @@ async def test_a_file_over_tls(tls_origin: TlsOrigin, trusting: OriginClient) ->
     assert tls_origin.server_names == ["origin.test"]  # not the address that was contacted
 
 
+async def test_over_tls_a_file_of_unknown_length_ends_with_a_farewell(
+    tls_origin: TlsOrigin, trusting: OriginClient
+) -> None:
+    tls_origin.answers["/f"] = send(b"HTTP/1.0 200 OK\r\n\r\n", b"abc")
+    assert await fetch(trusting, tls_origin.url("/f", host="origin.test", scheme="https")) == b"abc"
+
+
+async def test_over_tls_a_file_of_known_length_needs_no_farewell(
+    tls_origin: TlsOrigin, trusting: OriginClient
+) -> None:
+    def without(end: bytes) -> Script:
+        async def script(stream: trio.abc.Stream) -> None:
+            await stream.send_all(end)
+            await trio.aclose_forcefully(stream)
+
+        return script
+
+    url = tls_origin.url("/f", host="origin.test", scheme="https")
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for whole in (answer(200, b"abc"), chunked + b"3\r\nabc\r\n0\r\n\r\n"):
+        tls_origin.answers["/f"] = without(whole)
+        assert await fetch(trusting, url) == b"abc"
+    tls_origin.answers["/f"] = without(answer(200, b"abc", Content_Length="9"))
+    error = await failure(trusting, url)
+    assert (error.reason, error.may_pass) == (Reason.ORIGIN_LENGTH, True)
+    assert "3 of 9 bytes, then the end" in error.detail
+
+
 async def test_a_certificate_of_an_unknown_authority(
     tls_origin: TlsOrigin, client: OriginClient
 ) -> None:

@@ -4,12 +4,24 @@ import re
 from datetime import datetime, timedelta
 
 import httpx2
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
 
-from supernode.core.commands import Expire
-from tests.integration.rest_caller import PEER, Caller, refusal
+from supernode.api.models import (
+    PeerCreateRequest,
+    PiecePullQuery,
+    PiecePullRequest,
+    PieceUpdateRequest,
+    PreheatCreateRequest,
+    TaskCreateRequest,
+    TaskUpdateRequest,
+)
+from supernode.core.commands import Expire, JudgePeer, TakeAccusation
+from supernode.core.identity import SEED_PREFIX, ClientId
+from supernode.core.model import Finding
+from tests.integration.rest_caller import PEER, Caller, done, refusal
 
 
 async def test_a_peer_registers(autojump_clock: MockClock, call: Caller) -> None:
@@ -245,3 +257,50 @@ async def test_a_page_under_v1_needs_no_size(
     await three(call)
     answer = await call("GET", f"/api/v1/peers{query}")
     assert (answer.status_code, len(answer.json())) == (200, 3)
+
+
+async def test_a_peer_in_quarantine_says_why_and_how_long(
+    autojump_clock: MockClock, call: Caller
+) -> None:
+    do = call.node.dispatch
+    peer, task = await call.holder("bad", "10.0.0.7")
+    call.node.size(task, 1)
+    call.node.cache(task)
+    await call.pull(task, "bad", body={"reports": [done(0)]})
+    assert not {"quarantinedUntil", "evidence"} & (await call.look(f"/peers/{peer}")).keys()
+    await call.task("victim")
+    (piece,) = await call.pull(task, "victim")
+    assert piece["pID"] == peer
+    await call.pull(task, "victim", body={"reports": [done(0, peer, "FAILED")]})
+    inspection = do(TakeAccusation())
+    assert inspection is not None
+    do(JudgePeer(inspection=inspection, finding=Finding.WRONG, seen="f" * 32 + ":6"))
+    shown = await call.look(f"/peers/{peer}")
+    until = datetime.fromisoformat(shown["quarantinedUntil"])
+    assert until > datetime.fromisoformat(shown["created"])
+    assert shown["evidence"] == f"piece 0 of task {task}: {'f' * 32}:6, not {piece['pieceMD5']}"
+    await call.task("next")
+    (piece,) = await call.pull(task, "next")
+    assert piece["pID"].startswith(SEED_PREFIX)
+    await trio.sleep(60)
+    do(Expire())
+    assert "quarantinedUntil" not in await call.look(f"/peers/{peer}")
+
+
+async def test_nobody_elses_clock_counts(autojump_clock: MockClock, call: Caller) -> None:
+    """No request says what time it is; whoever tries is not heard."""
+    wrong = "1970-01-01T00:00:00Z"
+    before = call.node.clock.now()
+    answer = await call("POST", "/peers", PEER | {"created": wrong, "lastSeen": 0}, Date=wrong)
+    task = await call.task(peerID=answer.json()["ID"], path="/f", created=wrong, expires=0)
+    await call.pull(task, body={"reports": [], "time": wrong, "deadline": 0})
+    peer = call.node.tracker.peer(answer.json()["ID"])
+    download = call.node.tracker.task(task).downloads[ClientId("c1")]
+    for moment in (peer.created, peer.last_seen, download.created, download.last_seen):
+        assert before <= moment <= call.node.clock.now()
+    requests = (
+        *(PeerCreateRequest, TaskCreateRequest, TaskUpdateRequest, PreheatCreateRequest),
+        *(PiecePullRequest, PiecePullQuery, PieceUpdateRequest),
+    )
+    _, described = msgspec.json.schema_components(requests)
+    assert "date-time" not in str(described)

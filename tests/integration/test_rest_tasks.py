@@ -1,5 +1,6 @@
 """``/tasks`` over the real web app, core and feed; the test plays the origin."""
 
+from base64 import b64encode
 from typing import Any
 
 import httpx2
@@ -10,6 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from supernode.api.app import create_app
 from supernode.api.call_systems import CallSystems
+from supernode.api.models import MOST_CLAIM_BYTES
 from supernode.api.rest import Rest
 from supernode.api.routes import routes
 from supernode.core.commands import RemoveTask, StartPreheat
@@ -24,6 +26,7 @@ from tests.integration.rest_caller import (
     URL,
     Caller,
     done,
+    nth,
     refusal,
 )
 
@@ -130,6 +133,11 @@ async def test_filters_and_identifier_make_the_task(
         ({"headers": {"A": "x\r\nB: y"}}, "headers.A"),
         ({"dfdaemon": 1}, "dfdaemon"),
         ({"identifier": {}}, "identifier"),
+        ({"pieces": "no base64"}, "pieces"),
+        ({"pieces": "AQ"}, "pieces"),
+        ({"pieces": 1}, "pieces"),
+        ({"pieces": [1]}, "pieces"),
+        ({"pieces": b64encode(bytes(MOST_CLAIM_BYTES + 1)).decode()}, "pieces"),
     ],
 )
 async def test_a_task_that_cannot_be(
@@ -450,8 +458,9 @@ async def test_a_peer_offers_the_whole_file(autojump_clock: MockClock, call: Cal
     assert (answer.status_code, answer.content) == (200, b"")
     await call.task("c2")
     pieces = await call.pull(task, "c2")
-    assert {(piece["pID"], piece["path"]) for piece in pieces} == {(peer, "/mine")}
     assert len(pieces) == 4
+    from_peer = [piece for piece in pieces if (piece["pID"], piece["path"]) == (peer, "/mine")]
+    assert len(from_peer) == 3, "as many as it gives at a time"
 
 
 async def test_a_peer_that_has_said_where_need_not_say_so_again(
@@ -591,6 +600,51 @@ async def test_who_waits_for_a_task_that_is_deleted_is_told_at_once(
         await call("DELETE", f"/tasks/{task}")
     refusal(answers[0], 404, task)
     assert trio.current_time() == before
+
+
+# POST /tasks of a client that has pieces from before
+
+
+def packed(*numbers: int) -> str:
+    """Spell out what the document says of ``pieces``."""
+    bitset = bytearray(max(numbers) // 8 + 1)
+    for number in numbers:
+        bitset[number // 8] |= 1 << number % 8
+    return b64encode(bitset).decode()
+
+
+async def test_what_a_client_has_it_need_not_fetch_again(
+    autojump_clock: MockClock, call: Caller
+) -> None:
+    task = await call.file(12 * content_size(SIZE))
+    assert await call.task("c2", pieces=packed(0, 1, 2, 3, 4, 5, 6, 9, 10)) == task
+    given = await call.pull(task, "c2", num=12)
+    assert {piece["pieceRange"] for piece in given} == {nth(7), nth(8), nth(11)}
+    (_, second) = await call.look(f"/tasks/{task}/clients")
+    assert second["piecesDone"] == 9
+
+
+async def test_what_was_said_of_a_file_yet_unknown_holds_when_it_is_known(
+    autojump_clock: MockClock, call: Caller
+) -> None:
+    task = await call.task(pieces=packed(0, 2))
+    call.node.size(task, FOUR_PIECES)
+    call.node.cache(task)
+    given = await call.pull(task, num=4)
+    assert {piece["pieceRange"] for piece in given} == {nth(1), nth(3)}
+
+
+@pytest.mark.parametrize("number", [4, 7, 8, 8 * MOST_CLAIM_BYTES - 1])
+async def test_pieces_that_the_file_has_not_are_refused(
+    autojump_clock: MockClock, call: Caller, number: int
+) -> None:
+    task = await call.file(FOUR_PIECES)
+    await call.pull(task, num=1)
+    before = call.node.feed.seq
+    for client in ("c1", "c2"):
+        body = {"rawURL": URL, "cID": client, "pieces": packed(1, number)}
+        refusal(await call("POST", "/tasks", body), 400, "pieces", f"piece {number}")
+    assert call.node.feed.seq == before
 
 
 # GET /tasks/{id}/clients

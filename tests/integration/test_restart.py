@@ -1,9 +1,12 @@
 """One process ends, another begins on the same directory: what is fetched, verified, offered."""
 
+import errno
 import hashlib
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -13,6 +16,7 @@ from supernode.core.commands import (
     CreatePreheat,
     PieceResult,
     Pull,
+    PullStatus,
     RegisterTask,
     RemoveTask,
     Report,
@@ -21,15 +25,26 @@ from supernode.core.commands import (
 from supernode.core.identity import ClientId, TaskId
 from supernode.core.model import CdnStatus, DownloadStatus, Secrets, Task, TaskSpec
 from supernode.core.reasons import Reason
+from supernode.journal.errors import JournalError
+from supernode.journal.journal import Journal
 from supernode.origin.http import OriginClient
 from supernode.services import restoration
 from supernode.services.cdn import Cdn
 from supernode.services.preheating import Preheating
 from supernode.services.retries import RetryPolicy
 from supernode.storage import piece_files
+from tests.faults import Discarded, GoesOn, Group, Recovers, Recovery, Seen, fault
 from tests.integration.process import Process, begun
 from tests.integration.scripted_origin import LOOPBACK
+from tests.integration.test_restoration import WAITED_FOR
 from tests.integration.test_resumption import CONTENT, FULL, SIZE, WHOLE, Origin, Reply, other
+from tests.unit.test_journal import (
+    cut_short,
+    overwritten,
+    something_else,
+    with_a_status_that_never_was,
+    without_a_table,
+)
 from tests.waiting import eventually
 
 C = ClientId("c")
@@ -170,12 +185,22 @@ def removed(path: Path) -> None:
     path.unlink()
 
 
+def harmed(how: Recovery, case: str) -> pytest.MarkDecorator:
+    what = "the file of an unfinished fetch {} while no supernode runs"
+    return fault(Group.DISK, what, Recovers(how), case=case)
+
+
 @pytest.mark.parametrize(
     ("harm", "wanted"),
-    [(altered, f'bytes={FULL}- of "v1"'), (cut, WHOLE), (removed, WHOLE)],
+    [
+        pytest.param(altered, f'bytes={FULL}- of "v1"', marks=harmed(Recovery.REST, "is altered")),
+        pytest.param(cut, WHOLE, marks=harmed(Recovery.ANEW, "is cut short")),
+        pytest.param(removed, WHOLE, marks=harmed(Recovery.ANEW, "is removed")),
+    ],
 )
 async def test_what_was_harmed_is_fetched_again_and_never_given(
     tmp_path: Path,
+    seen: Seen,
     harm: Callable[[Path], None],
     wanted: str,
 ) -> None:
@@ -190,6 +215,7 @@ async def test_what_was_harmed_is_fetched_again_and_never_given(
             async with supernode(tmp_path, origin) as process:
                 assert is_right(process, await ended(process, task))
         assert origin.wanted == [WHOLE, wanted]
+        seen(Recovers(Recovery.ANEW if origin.wanted[-1] == WHOLE else Recovery.REST))
         assert any("again" in line["event"] or "anew" in line["event"] for line in logs)
 
 
@@ -232,6 +258,15 @@ async def test_a_fetch_of_which_only_the_verdict_is_missing_asks_nobody(
 # what is complete
 
 
+def damaged(case: str) -> pytest.MarkDecorator:
+    outcome = GoesOn(
+        says="the journal is damaged: peers and downloads are forgotten until they call again",
+        does="it is kept as `supernode.db.damaged`, and another begun; cached files are known by "
+        "their `.meta`",
+    )
+    return fault(Group.JOURNAL, "is {}", outcome, case=case)
+
+
 async def whole(state: Path, origin: Origin) -> tuple[TaskId, Path]:
     """Let a process fetch the file, with a client that has the first two pieces of it."""
     async with supernode(state, origin) as process:
@@ -260,8 +295,32 @@ async def test_a_client_goes_on_with_what_it_lacks(tmp_path: Path) -> None:
         assert origin.wanted == [WHOLE]
 
 
-@pytest.mark.parametrize("what", ["the journal", "the sidecars"])
-async def test_either_account_of_a_file_is_enough(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(
+            "the journal",
+            marks=fault(
+                Group.JOURNAL,
+                "is missing",
+                GoesOn(
+                    says="",
+                    does="cached files are known by their `.meta`; peers and downloads are when "
+                    "they call again",
+                ),
+            ),
+        ),
+        pytest.param(
+            "the sidecars",
+            marks=fault(
+                Group.DISK,
+                "`.meta` and `.md5` of a cached file are missing, and the journal knows it",
+                GoesOn(says="", does="the file is served all the same"),
+            ),
+        ),
+    ],
+)
+async def test_either_account_of_a_file_is_enough(tmp_path: Path, seen: Seen, what: str) -> None:
     async with origin_of() as origin:
         task, path = await whole(tmp_path, origin)
         if what == "the journal":
@@ -269,19 +328,78 @@ async def test_either_account_of_a_file_is_enough(tmp_path: Path, what: str) -> 
         else:
             for suffix in (".meta", ".md5"):
                 path.with_name(path.name + suffix).unlink()
-        async with supernode(tmp_path, origin) as process:
-            assert is_right(process, await ended(process, task))
+        with capture_logs() as logs:
+            async with supernode(tmp_path, origin) as process:
+                assert is_right(process, await ended(process, task))
         assert origin.wanted == [WHOLE]
+        seen(GoesOn(says=complaint_in(logs)))
 
 
-async def test_who_waits_for_a_complete_file_that_is_gone_is_told(tmp_path: Path) -> None:
+def complaint_in(logs: Sequence[Mapping[str, Any]]) -> str:
+    """Return the one warning or error, if there is one."""
+    said = [line["event"] for line in logs if line["log_level"] in ("warning", "error")]
+    assert len(said) <= 1
+    return said[0] if said else ""
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(cut_short, marks=damaged("cut short")),
+        pytest.param(overwritten, marks=damaged("altered")),
+        pytest.param(something_else, marks=damaged("no journal at all")),
+        pytest.param(with_a_status_that_never_was, marks=damaged("altered")),
+        pytest.param(without_a_table, marks=damaged("altered")),
+    ],
+)
+async def test_a_damaged_journal_costs_no_file(
+    tmp_path: Path, seen: Seen, harm: Callable[[Path], None]
+) -> None:
+    journal = tmp_path / "supernode.db"
+    async with origin_of() as origin:
+        task, _ = await whole(tmp_path, origin)
+        harm(journal)
+        with capture_logs() as logs:
+            async with supernode(tmp_path, origin) as process:
+                assert is_right(process, await ended(process, task))
+                assert not process.tracker.task(task).downloads
+                ask(process, origin)
+        assert journal.with_name("supernode.db.damaged").exists()
+        async with supernode(tmp_path, origin) as process:
+            assert C in process.tracker.task(task).downloads
+        assert origin.wanted == [WHOLE]
+        seen(GoesOn(says=complaint_in(logs)))
+
+
+@fault(
+    Group.DISK,
+    WAITED_FOR,
+    Discarded(Reason.CACHE_DAMAGED),
+    case="is gone",
+)
+async def test_who_waits_for_a_complete_file_that_is_gone_is_told(
+    tmp_path: Path, seen: Seen
+) -> None:
     async with origin_of() as origin:
         task, path = await whole(tmp_path, origin)
         path.unlink()
         async with supernode(tmp_path, origin) as process:
-            assert process.tracker.task(task).downloads[C].reason is Reason.CACHE_DAMAGED
+            seen(Discarded(process.tracker.task(task).downloads[C].reason))
             assert ask(process, origin, ClientId("d")) == task
             assert is_right(process, await ended(process, task))
+
+
+async def test_a_complete_file_that_is_gone_and_nobody_waits_for_is_forgotten(
+    tmp_path: Path,
+) -> None:
+    async with origin_of() as origin:
+        task, path = await whole(tmp_path, origin)
+        async with begun(tmp_path) as process:
+            process.dispatch(Pull(task=task, client=C, status=PullStatus.FINISHED))
+        path.unlink()
+        async with supernode(tmp_path, origin) as process:
+            await eventually(lambda: not process.tracker.tasks())
+        assert origin.wanted == [WHOLE], "nobody needs it"
 
 
 async def test_a_deleted_file_does_not_come_back(tmp_path: Path) -> None:
@@ -325,6 +443,7 @@ def cut_a_little(path: Path) -> None:
         file.truncate(3 * SIZE + 10)
 
 
+@fault(Group.DISK, "a piece of a cached file is damaged", Recovers(Recovery.PIECE))
 @pytest.mark.parametrize(
     ("harm", "boot", "wanted"),
     [
@@ -338,6 +457,7 @@ async def test_a_damaged_piece_is_all_that_is_fetched_again(
     harm: Callable[[Path], None],
     boot: str,
     wanted: str,
+    seen: Seen,
 ) -> None:
     async with origin_of() as origin:
         task, path = await whole(tmp_path, origin)
@@ -349,17 +469,25 @@ async def test_a_damaged_piece_is_all_that_is_fetched_again(
             assert is_right(process, await ended(process, task))
             assert process.tracker.task(task).downloads[C].status is DownloadStatus.RUNNING
         assert origin.wanted == [WHOLE, wanted]
+        seen(Recovers(Recovery.PIECE))
         assert "X-Token" not in origin.scripted.asked[1].headers
 
 
-async def test_a_piece_that_the_origin_has_no_longer_costs_the_file(tmp_path: Path) -> None:
+@fault(
+    Group.DISK,
+    WAITED_FOR,
+    Discarded(Reason.CACHE_DAMAGED),
+    case="is damaged and cannot be repaired",
+)
+async def test_a_piece_that_the_origin_has_no_longer_costs_the_file(
+    tmp_path: Path, seen: Seen
+) -> None:
     async with origin_of(last=Reply(content=other(3 * FULL))) as origin:
         origin.replies.append(Reply())
         task, path = await whole(tmp_path, origin)
         cut_a_little(path)
         async with supernode(tmp_path, origin) as process:
-            known = await ended(process, task)
-            assert known.reason is Reason.CACHE_DAMAGED
+            seen(Discarded((await ended(process, task)).reason))
             await eventually(lambda: not path.exists())
 
 
@@ -375,3 +503,41 @@ async def test_a_file_that_is_damaged_all_over_is_fetched_anew(
             ask(process, origin)
             assert is_right(process, await ended(process, task))
         assert [asked == WHOLE for asked in origin.wanted] == [True, False, True]
+
+
+# what the disk does not take
+
+
+@fault(
+    Group.DISK,
+    "the disk is full when the daemon starts",
+    GoesOn(
+        says="a restart would forget what happens now",
+        does="it serves what it has; of new files it says `disk_full`",
+    ),
+)
+async def test_a_disk_that_is_full_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: Seen
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full_journal(*_: object) -> None:
+        raise JournalError("database or disk is full")
+
+    async with origin_of() as origin:
+        task, _ = await whole(tmp_path, origin)
+        monkeypatch.setattr(os, "pwritev", full)
+        monkeypatch.setattr(Path, "write_bytes", full)
+        monkeypatch.setattr(Journal, "write", full_journal)
+        with capture_logs() as logs:
+            async with supernode(tmp_path, origin) as process:
+                assert is_right(process, process.tracker.task(task))
+                assert len(process.dispatch(Pull(task=task, client=C, count=9)).assignments) == 2
+                url = origin.scripted.url("/f?another")
+                spec = TaskSpec(raw_url=url, task_url=url)
+                new = RegisterTask(spec=spec, client=ClientId("d"), peer=None, path="")
+                assert (await ended(process, process.dispatch(new))).reason is Reason.DISK_FULL
+                await eventually(lambda: any("forget" in line["event"] for line in logs))
+    (warning,) = [line for line in logs if "forget" in line["event"]]
+    seen(GoesOn(says=warning["event"]))

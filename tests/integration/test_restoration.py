@@ -31,6 +31,7 @@ from supernode.services import restoration
 from supernode.services.restoration import Restoration
 from supernode.storage import piece_files, verification
 from supernode.storage.piece_files import PieceFile, PieceStore
+from tests.faults import Discarded, Group, Seen, fault
 from tests.integration.process import not_repaired
 from tests.waiting import eventually
 
@@ -412,9 +413,14 @@ DAMAGES: dict[str, Callable[[V1Cache, TaskId], object]] = {
 }
 
 
+@fault(
+    Group.DISK,
+    "a cached file, its `.meta` or its `.md5` is altered, and the system was restarted since",
+    Discarded(None),
+)
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 async def test_a_damaged_file_is_fetched_again_and_never_served(
-    cache: V1Cache, damage: Callable[[V1Cache, TaskId], object]
+    cache: V1Cache, seen: Seen, damage: Callable[[V1Cache, TaskId], object]
 ) -> None:
     task, good = cache.add(content(3)), cache.add(content(2, 1), f"{URL}/good")
     pieces = cache.path(task).read_bytes()
@@ -441,6 +447,7 @@ async def test_a_damaged_file_is_fetched_again_and_never_served(
     assert all(good_pieces[number] == piece for number, piece in served.items())
     assert not [name for name in cache.names() if name.startswith(task)]
     assert {good, f"{good}.meta", f"{good}.md5"} == cache.names()
+    seen(Discarded(world.task(task).reason))
 
 
 @pytest.mark.parametrize(
@@ -460,8 +467,9 @@ async def test_a_damaged_file_is_fetched_again_and_never_served(
         "one digest too few",
     ],
 )
+@fault(Group.DISK, "a cached file is torn or missing", Discarded(None))
 async def test_within_one_boot_frames_tell_what_a_crash_leaves_behind(
-    cache: V1Cache, damage: str
+    cache: V1Cache, seen: Seen, damage: str
 ) -> None:
     task = cache.add(content(3))
     await restored_once(cache, task)
@@ -471,10 +479,22 @@ async def test_within_one_boot_frames_tell_what_a_crash_leaves_behind(
         assert not world.is_known(task)
         assert not world.store.find(task)
         assert not cache.names()
+        assert world.ask() == task
+        assert world.tracker.next_to_fetch() == task
+        seen(Discarded(world.task(task).reason))
 
 
+WAITED_FOR = "a cached file that a client waits for {}"
+
+
+@fault(
+    Group.DISK,
+    WAITED_FOR,
+    Discarded(Reason.CACHE_DAMAGED),
+    case="is damaged and cannot be repaired",
+)
 async def test_who_waits_for_a_damaged_file_is_told(
-    cache: V1Cache, monkeypatch: pytest.MonkeyPatch
+    cache: V1Cache, monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
     task = cache.add(content(3))
     flip(cache.path(task), SIZE + 1000)
@@ -486,8 +506,9 @@ async def test_who_waits_for_a_damaged_file_is_told(
         await world.until_ended(task)
         with pytest.raises(TaskEnded) as ended:
             world.pull(task)
-        assert ended.value.reason is Reason.CACHE_DAMAGED
+        seen(Discarded(ended.value.reason))
         assert "piece 1 has the digest" in world.task(task).detail
+        await eventually(lambda: not world.store.find(task))
         world.ask()
         assert world.tracker.next_to_fetch() == task
     assert world.offered == [(task, 0)]
@@ -539,7 +560,10 @@ def _told(real: Callable[[PieceFile], Any], event: trio.Event) -> Callable[[Piec
     return told
 
 
-async def test_a_disk_that_cannot_be_read(cache: V1Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+@fault(Group.DISK, WAITED_FOR, Discarded(Reason.DISK_ERROR), case="cannot be read")
+async def test_a_disk_that_cannot_be_read(
+    cache: V1Cache, monkeypatch: pytest.MonkeyPatch, seen: Seen
+) -> None:
     task = cache.add(content(3))
 
     def fails(*_args: object) -> None:
@@ -552,7 +576,12 @@ async def test_a_disk_that_cannot_be_read(cache: V1Cache, monkeypatch: pytest.Mo
         world.ask()
         gate.open()
         await world.until_ended(task)
-        assert world.task(task).reason is Reason.DISK_ERROR
+        with pytest.raises(TaskEnded) as ended:
+            world.pull(task)
+        seen(Discarded(ended.value.reason))
+        await eventually(lambda: not world.store.find(task))
+        world.ask()
+        assert world.tracker.next_to_fetch() == task
 
 
 async def test_a_defect_costs_one_task(cache: V1Cache, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from supernode.core.commands import Pull, RegisterTask, RemoveTask
 from supernode.core.errors import TaskEnded
@@ -22,6 +23,7 @@ from supernode.origin.http import OriginClient
 from supernode.services.cdn import Cdn
 from supernode.services.retries import RetryPolicy
 from supernode.storage.piece_files import PieceStore
+from tests.faults import Fails, Group, Recovers, Recovery, Seen, fault
 from tests.inprocess import InProcess
 from tests.integration.scripted_origin import LOOPBACK, ScriptedOrigin, answer
 
@@ -56,6 +58,7 @@ class Reply:
         chunked: whether it leaves open how much will come.
         instead: sent instead of all that.
         after: it answers once this is set.
+        stalls: whether it sends nothing more, rather than hang up.
     """
 
     until: int | None = None
@@ -66,6 +69,7 @@ class Reply:
     chunked: bool = False
     instead: bytes = b""
     after: trio.Event | None = None
+    stalls: bool = False
 
 
 @dataclass
@@ -108,6 +112,8 @@ class Origin:
         if reply.chunked:
             await stream.send_all(b"\r\n" if reply.until else b"\r\n0\r\n\r\n")
         self.sent += len(part)
+        if reply.stalls:
+            await stream.receive_some()
 
     @property
     def wanted(self) -> list[str]:
@@ -172,13 +178,20 @@ class World:
 
 @asynccontextmanager
 async def running(
-    state: Path, *replies: Reply, retries: RetryPolicy | None = None, last: Reply | None = None
+    state: Path,
+    *replies: Reply,
+    retries: RetryPolicy | None = None,
+    last: Reply | None = None,
+    stall_timeout: float = 30.0,
 ) -> AsyncIterator[World]:
     """Run a supernode and its origin."""
     origin = Origin(list(replies), last or Reply())
     origin.scripted.answers["/f"] = origin
     with trio.fail_after(20):
-        async with OriginClient(LOOPBACK) as client, trio.open_nursery() as nursery:
+        async with (
+            OriginClient(LOOPBACK, stall_timeout=stall_timeout) as client,
+            trio.open_nursery() as nursery,
+        ):
             await nursery.start(origin.scripted.run, "127.0.0.1")
             world = World(state, origin, client, retries or RetryPolicy(first_pause=0))
             await nursery.start(world.cdn.run)
@@ -186,7 +199,65 @@ async def running(
             nursery.cancel_scope.cancel()
 
 
+def recovery(world: World) -> Recovers:
+    """Return how the file was had: by what came a second time, for whoever has begun anew."""
+    twice = world.origin.sent - LENGTH
+    return Recovers(Recovery.REST if twice < FULL else Recovery.ANEW)
+
+
+def it(what: str, how: Recovery, *, case: str = "") -> pytest.MarkDecorator:
+    """Say what the origin does, and that the file is had in spite of it."""
+    return fault(Group.ORIGIN, what, Recovers(how), case=case)
+
+
 # it goes on
+
+
+BREAKS_OFF = "says which version it sends, and after some pieces {}"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(Reply(2 * FULL + 5), marks=it(BREAKS_OFF, Recovery.REST, case="breaks off")),
+        pytest.param(
+            Reply(2 * FULL + 5, chunked=True),
+            marks=it(BREAKS_OFF, Recovery.REST, case="breaks off"),
+        ),
+        pytest.param(
+            Reply(2 * FULL + 5, stalls=True), marks=it(BREAKS_OFF, Recovery.REST, case="stalls")
+        ),
+    ],
+    ids=["cut", "cut, no length", "stalled"],
+)
+async def test_however_it_breaks_off_it_goes_on(tmp_path: Path, seen: Seen, broken: Reply) -> None:
+    async with running(tmp_path, broken, stall_timeout=1.0) as world:
+        assert world.has(await world.fetched(), CONTENT)
+        assert world.origin.wanted == [WHOLE, f'bytes={2 * FULL}- of "v1"']
+        seen(recovery(world))
+
+
+PATIENCE = "answers {} and wants up to 30 s of patience (`Retry-After`)"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(429, marks=it(PATIENCE, Recovery.LATER, case="429")),
+        pytest.param(503, marks=it(PATIENCE, Recovery.LATER, case="503")),
+    ],
+)
+async def test_an_origin_is_left_alone_for_as_long_as_it_wants(
+    tmp_path: Path, seen: Seen, status: int
+) -> None:
+    busy = Reply(instead=answer(status, Retry_After="1"))
+    with capture_logs() as logs:
+        async with running(tmp_path, busy) as world:
+            assert world.has(await world.fetched(), CONTENT)
+            assert world.origin.wanted == [WHOLE, WHOLE]
+    (pause,) = [line["pause_seconds"] for line in logs if "pause_seconds" in line]
+    assert pause >= 1.0
+    seen(Recovers(Recovery.LATER))
 
 
 @pytest.mark.parametrize(("etag", "version"), [('"v1"', '"v1"'), ("", CHANGED)])
@@ -303,17 +374,26 @@ async def test_a_length_that_was_not_told_at_first_may_be_learned(tmp_path: Path
 # it begins anew
 
 
+AGAIN = "breaks off, and {}"
+
+
+@it(AGAIN, Recovery.ANEW, case="does not say for certain which version it sends")
 @pytest.mark.parametrize("etag", ['W/"v1"', "v1"])
-async def test_without_a_strong_validator_it_begins_anew(tmp_path: Path, etag: str) -> None:
+async def test_without_a_strong_validator_it_begins_anew(
+    tmp_path: Path, seen: Seen, etag: str
+) -> None:
     async with running(tmp_path, Reply(2 * FULL, etag=etag), last=Reply(etag=etag)) as world:
         assert world.has(await world.fetched(), CONTENT)
         assert world.origin.wanted == [WHOLE, WHOLE]
+        seen(recovery(world))
 
 
-async def test_an_origin_may_ignore_ranges(tmp_path: Path) -> None:
+@it(AGAIN, Recovery.ANEW, case="ignores ranges")
+async def test_an_origin_may_ignore_ranges(tmp_path: Path, seen: Seen) -> None:
     async with running(tmp_path, Reply(2 * FULL + 5), Reply(heeds_range=False)) as world:
         assert world.has(await world.fetched(), CONTENT)
         assert world.origin.sent == 2 * FULL + 5 + LENGTH
+        seen(recovery(world))
 
 
 async def test_to_begin_anew_may_be_resumed_as_well(tmp_path: Path) -> None:
@@ -340,13 +420,15 @@ async def test_an_origin_that_says_there_is_no_more_is_asked_for_all(tmp_path: P
 @pytest.mark.parametrize(
     "content_range", [f"bytes {FULL + 1}-{LENGTH - 1}/{LENGTH}", f"bytes {FULL}-{LENGTH - 1}/*", ""]
 )
+@it(AGAIN, Recovery.ANEW, case="goes on elsewhere")
 async def test_what_does_not_go_on_exactly_there_is_not_taken(
-    tmp_path: Path, content_range: str
+    tmp_path: Path, seen: Seen, content_range: str
 ) -> None:
     wrong = Reply(instead=answer(206, CONTENT[FULL + 1 :], Content_Range=content_range))
     async with running(tmp_path, Reply(FULL + 5), wrong) as world:
         assert world.has(await world.fetched(), CONTENT)
         assert world.origin.wanted[2:] == [WHOLE]
+        seen(recovery(world))
 
 
 async def test_a_part_of_a_file_is_asked_for_as_its_client_did(tmp_path: Path) -> None:
@@ -371,11 +453,20 @@ async def test_a_part_of_a_file_is_asked_for_as_its_client_did(tmp_path: Path) -
     ],
     ids=["early", "late", "shorter", "longer", "no length", "much shorter, no length"],
 )
-async def test_pieces_of_two_files_are_not_mixed(tmp_path: Path, changed: Reply) -> None:
+@fault(
+    Group.ORIGIN,
+    "breaks off, and has another file then",
+    Fails(CdnStatus.SOURCE_ERROR, Reason.ORIGIN_CHANGED, asked=1),
+)
+async def test_pieces_of_two_files_are_not_mixed(
+    tmp_path: Path, seen: Seen, changed: Reply
+) -> None:
     """What was handed out was of the old file, so its clients are told, and may ask again."""
     async with running(tmp_path, Reply(2 * FULL + 5), last=changed) as world:
         task = await world.fetched()
-        assert (task.status, task.reason) == (CdnStatus.SOURCE_ERROR, Reason.ORIGIN_CHANGED)
+        assert task.reason is not None
+        since_then = world.origin.wanted[1:]
+        seen(Fails(task.status, task.reason, asked=len(since_then)))
         assert "(tried 2 times)" in task.detail
         assert world.store.find(task.id) is None
         with pytest.raises(TaskEnded, match="the origin's file changed"):
@@ -405,9 +496,13 @@ async def test_a_file_that_changed_after_what_has_come_is_the_new_one(tmp_path: 
         assert world.has(await world.fetched(), changed)
 
 
-async def test_an_origin_that_does_not_compare_versions_is_found_out(tmp_path: Path) -> None:
+@it(AGAIN, Recovery.ANEW, case="goes on with another version")
+async def test_an_origin_that_does_not_compare_versions_is_found_out(
+    tmp_path: Path, seen: Seen
+) -> None:
     """It sends the rest of the new file as if it were the rest of the old one."""
     changed = Reply(content=other(2 * FULL + 9), etag='"v2"', heeds_if_range=False)
     async with running(tmp_path, Reply(2 * FULL + 5), last=changed) as world:
         assert world.has(await world.fetched(), changed.content)
         assert world.origin.wanted == [WHOLE, f'bytes={2 * FULL}- of "v1"', WHOLE]
+        seen(recovery(world))

@@ -1,10 +1,16 @@
 """The order of a start, and its end when somebody says to stop meanwhile."""
 
+import errno
+import os
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import pytest
 import trio
+from structlog.testing import capture_logs
 
-from supernode.daemon import _started
+from supernode.daemon import _make_writable, _started
 from supernode.supervision import Service
 
 
@@ -55,3 +61,20 @@ async def test_who_is_told_to_stop_while_starting_starts_nothing_more(
             assert not await _started(root, services, Signals(15))
             assert begun == ["slow"]
             root.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_disk_is_no_reason_not_to_start_but_a_read_only_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    def fails(**_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", fails)
+    with capture_logs() as logs:
+        if error == errno.EROFS:
+            with pytest.raises(OSError, match="Read-only"):
+                _make_writable(tmp_path / "repo")
+        else:
+            _make_writable(tmp_path / "repo")
+    assert [line["event"] for line in logs] == ["the disk is full"] * (error != errno.EROFS)

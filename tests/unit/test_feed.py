@@ -8,6 +8,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from supernode.core.events import (
+    ClaimConfirmed,
+    ClaimMade,
+    ClaimRejected,
     ClientEvent,
     Concern,
     DownloadFailed,
@@ -17,11 +20,16 @@ from supernode.core.events import (
     DownloadStarted,
     DownloadWithdrawn,
     Event,
+    EvidenceFound,
     LeaseEvent,
     LeaseExpired,
     LeaseOverdue,
     LeaseReleased,
+    PeerAccused,
+    PeerCleared,
     PeerLeft,
+    PeerQuarantined,
+    PeerWarned,
     PieceArrived,
     PieceAssigned,
     PieceCached,
@@ -207,6 +215,13 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (DownloadFailed, Concern.ITS_CLIENT),
         (DownloadWithdrawn, Concern.NOBODY),
         (DownloadForgotten, Concern.NOBODY),
+        (ClaimMade, Concern.NOBODY),
+        (ClaimConfirmed, Concern.A_FEW),
+        (ClaimRejected, Concern.NOBODY),
+        (PeerAccused, Concern.NOBODY),
+        (PeerCleared, Concern.NOBODY),
+        (PeerWarned, Concern.A_FEW),  # others can give what it only said it had
+        (PeerQuarantined, Concern.A_FEW),
         (PiecesHeld, Concern.A_FEW),
         (PieceAssigned, Concern.NOBODY),
         (PieceArrived, Concern.NOBODY),  # others can have it when it is written
@@ -224,7 +239,7 @@ def test_whom_an_event_concerns(kind: type[TaskEvent], concerns: Concern) -> Non
 
 def test_every_event_of_a_task_is_in_that_table() -> None:
     (mark,) = test_whom_an_event_concerns.pytestmark  # type: ignore[attr-defined]
-    bases = (TaskEvent, ClientEvent, LeaseEvent)
+    bases = (TaskEvent, ClientEvent, LeaseEvent, EvidenceFound)
     kinds = {kind for base in bases for kind in base.__subclasses__()} - set(bases)
     assert {kind for kind, _ in mark.args[1]} == kinds
 

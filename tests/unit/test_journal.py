@@ -18,6 +18,7 @@ from supernode.journal.changes import Batch
 from supernode.journal.errors import JournalDamaged, JournalError, JournalTooNew
 from supernode.journal.journal import Journal, put_aside
 from supernode.journal.schema import MIGRATIONS, migrate
+from tests.faults import GoesOn, Group, Seen, fault
 
 TASK = TaskId("a" * 64)
 PEER = PeerId("host-10.0.0.1-15001")
@@ -76,6 +77,7 @@ def a_download() -> Download:
         created=1.0,
         last_seen=1.0,
         have=1 << 700 | 1,
+        claimed=1 << 9,
         from_seed=1 << 40,
         from_peers=3,
     )
@@ -130,7 +132,7 @@ def test_credentials_that_are_forgotten_are_not_in_the_file_any_more(path: Path)
 
 def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
     batch = everything()
-    batch.put("peers", ("x",), ("x", None, None, None, None, None))
+    batch.put("peers", ("x",), ("x", *[None] * 9))
     with closing(Journal(path)) as journal:
         with pytest.raises(JournalError, match=r"peers\.ip"):
             journal.write(batch)
@@ -219,7 +221,12 @@ def load(path: Path) -> int:
         return len(journal.load().known.tasks)
 
 
-def test_an_unfinished_write_is_as_if_it_had_never_begun(path: Path) -> None:
+@fault(
+    Group.JOURNAL,
+    "ends in a torn write",
+    GoesOn(says="", does="that write is as if it had never begun; what was before it stands"),
+)
+def test_an_unfinished_write_is_as_if_it_had_never_begun(path: Path, seen: Seen) -> None:
     written(path, everything())
     with closing(Journal(path)) as journal:
         journal.write(Batch(counters={"seq": 99}))
@@ -231,6 +238,7 @@ def test_an_unfinished_write_is_as_if_it_had_never_begun(path: Path) -> None:
         told = journal.load()
     assert told.counters["seq"] == 12
     assert len(told.known.tasks) == 1
+    seen(GoesOn(says=""))
 
 
 def test_one_process_has_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,8 +275,15 @@ def test_an_older_one_is_brought_up_to_date(path: Path) -> None:
         assert list(connection.execute("SELECT id, zone FROM peers")) == [(PEER, "")]
 
 
+@fault(
+    Group.JOURNAL,
+    "is of an older version, and bringing it up to date is broken off",
+    GoesOn(says="", does="it is as it was before, and the next start brings it up to date"),
+)
 @pytest.mark.parametrize("version", range(len(MIGRATIONS)))
-def test_a_migration_that_is_broken_off_has_not_happened(path: Path, version: int) -> None:
+def test_a_migration_that_is_broken_off_has_not_happened(
+    path: Path, seen: Seen, version: int
+) -> None:
     broken = (*MIGRATIONS[version], "SELECT this_is_no_function()")
     with closing(database.connect(path)) as connection:
         migrate(connection, MIGRATIONS[:version])
@@ -278,3 +293,4 @@ def test_a_migration_that_is_broken_off_has_not_happened(path: Path, version: in
         assert list(connection.execute("SELECT name, sql FROM sqlite_schema")) == before
         migrate(connection)
     written(path, everything())
+    seen(GoesOn(says=""))

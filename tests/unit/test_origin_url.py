@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supernode.origin.url import checked_url, host_of, origin_key, port_of
+from supernode.core.identity import origin_key
+from supernode.origin.url import checked_url, host_of, port_of
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from supernode.supervision import (
     Service,
     ServiceExited,
     ServiceGaveUp,
+    outlasting,
     supervise,
 )
 
@@ -147,3 +148,60 @@ async def test_what_must_end_the_daemon_is_not_restarted(
         await run_to_its_end(service.run)
     assert ended.value.subgroup((InvariantError, KeyboardInterrupt)) is not None
     assert len(service.starts) == 1
+
+
+class Alive:
+    """A service that knows whether it is."""
+
+    def __init__(self) -> None:
+        self.is_so = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        self.is_so = True
+        try:
+            await steady(task_status=task_status)
+        finally:
+            self.is_so = False
+
+
+async def test_one_that_outlasts_the_others_is_there_while_they_are_cancelled(
+    autojump_clock: MockClock,
+) -> None:
+    service = Alive()
+    with trio.fail_after(1000), trio.CancelScope() as shutdown:
+        async with outlasting("journaling", service.run, POLICY):
+            try:
+                shutdown.cancel()
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(1)
+                assert service.is_so
+    assert shutdown.cancelled_caught
+    assert not service.is_so
+
+
+async def test_one_that_outlasts_the_others_ends_with_them(autojump_clock: MockClock) -> None:
+    service = Alive()
+    with trio.fail_after(1000):
+        async with outlasting("journaling", service.run, POLICY):
+            await trio.sleep(1)
+    assert not service.is_so
+
+
+async def test_the_others_end_when_one_that_is_to_outlast_them_gives_up(
+    autojump_clock: MockClock,
+) -> None:
+    with trio.fail_after(1000), pytest.RaisesGroup(ServiceGaveUp):
+        async with outlasting("journaling", Crashing(raise_value_error).run, POLICY):
+            await trio.sleep_forever()
+
+
+async def test_nothing_is_to_be_outlasted_when_cancelled_at_the_start(
+    autojump_clock: MockClock,
+) -> None:
+    with trio.move_on_after(1000) as patience, trio.CancelScope() as shutdown:
+        shutdown.cancel()
+        async with outlasting("journaling", steady, POLICY):
+            await trio.sleep_forever()
+    assert not patience.cancelled_caught

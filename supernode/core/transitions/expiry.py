@@ -16,6 +16,7 @@ from supernode.core.events import (
     LeaseOverdue,
     PeerExpired,
     PeerFellSilent,
+    PeerReleased,
     PreheatRemoved,
     TaskRemoved,
 )
@@ -34,6 +35,7 @@ def expire(step: Step, _command: Expire) -> bool:
     """Let go of what has outlived its time; tell whether there is more."""
     _expire_leases(step)
     _expire_downloads(step)
+    _release_peers(step)
     _silence_peers(step)
     _expire_peers(step)
     _expire_failed_tasks(step)
@@ -83,6 +85,12 @@ def _expire_downloads(step: Step) -> None:
             step.emit(DownloadFailed(at=step.now, task=task, client=client, reason=silent))
         else:
             step.emit(DownloadForgotten(at=step.now, task=task, client=client))
+
+
+def _release_peers(step: Step) -> None:
+    order = step.state.quarantined
+    for _, peer in _first(step, order, lambda entry: entry[0] <= step.now, _nobody):
+        step.emit(PeerReleased(at=step.now, peer=peer))
 
 
 def _silence_peers(step: Step) -> None:

@@ -37,7 +37,8 @@ from supernode.core.pieces import (
 )
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Scheduler
-from supernode.core.transitions.step import FAILED, Step, about_lease, leases_of, source_of
+from supernode.core.transitions.accusations import accuse
+from supernode.core.transitions.step import FAILED, Step, about_lease, copy_of, leases_of, source_of
 
 _HAS_IT = (PieceResult.SUCCESS, PieceResult.SEMISUC)
 
@@ -106,7 +107,7 @@ def _checked(task: Task, reports: tuple[Report, ...]) -> list[tuple[PieceNumber,
 
 def _count(step: Step, task: Task, download: Download, piece: PieceNumber, report: Report) -> None:
     """Take a report into account; repeated, late and mistaken ones do no harm."""
-    if download.status is not DownloadStatus.RUNNING or download.have >> piece & 1:
+    if download.status is not DownloadStatus.RUNNING or download.done >> piece & 1:
         return
     lease = download.leases.get(piece)
     if report.result is PieceResult.SEMISUC and lease and not lease.overdue:
@@ -149,6 +150,7 @@ def _blame(step: Step, lease: Lease) -> None:
     step.emit(
         PieceFailed(at=step.now, avoid_until=step.now + pause, **about_lease(step.state, lease))
     )
+    accuse(step, lease)
 
 
 def _names(report: Report, lease: Lease, task: Task) -> bool:
@@ -162,7 +164,7 @@ def _names(report: Report, lease: Lease, task: Task) -> bool:
 
 def finish_if_complete(step: Step, task: Task, download: Download) -> None:
     """End a download that has every piece of a file that is known to be right."""
-    if task.status is CdnStatus.SUCCESS and download.have == task.swarm.known:
+    if task.status is CdnStatus.SUCCESS and not task.swarm.known & ~download.done:
         step.emit(DownloadFinished(at=step.now, task=task.id, client=download.client))
 
 
@@ -171,7 +173,8 @@ def _end_download(step: Step, task: Task, download: Download, result: PieceResul
         if lease.written_by is not None:
             finish_piece(step, task, download, lease.piece)
     # One that has every piece before we know that they are right ends when we do.
-    has_all = task.piece_total is not None and download.have.bit_count() == task.piece_total
+    total = task.piece_total
+    has_all = total is not None and not ((1 << total) - 1) & ~download.done
     if download.status is DownloadStatus.RUNNING and not has_all:
         step.release(leases_of(download), Reason.CLIENT_LEFT)
         step.emit(
@@ -206,8 +209,8 @@ def _answer_again(
 
 def _assign(step: Step, task: Task, download: Download, count: int, question: bytes) -> Pulled:
     limits = step.state.limits
-    room = min(count, limits.client_leases - len(download.leases))
     scheduler = Scheduler(task, download, step.state.peers, limits, step.now, step.chance)
+    room = min(count, scheduler.room())
     given: list[Lease] = []
     while len(given) < room and (choice := scheduler.choose()):
         assert task.piece_size is not None
@@ -259,10 +262,7 @@ def _assignment(step: Step, task: Task, lease: Lease) -> Assignment:
         source = task.downloads[lease.holder]
         if source.peer is None:
             raise InvariantError(f"lease {lease.id} on a download without a peer")
-        peer = step.state.peers[source.peer]
-        holder = PeerHolder(
-            peer=peer.id, client=source.client, ip=peer.ip, port=peer.port, path=source.path
-        )
+        holder = copy_of(step.state.peers[source.peer], source)
     return Assignment(
         piece_range=piece_range(lease.piece, task.piece_size),
         piece_size=task.piece_size,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from supernode.core.commands import PeerHolder
 from supernode.core.errors import Full, NotFound, TaskConflict
 from supernode.core.events import (
     DownloadSeen,
@@ -12,15 +13,8 @@ from supernode.core.events import (
     TaskDoubted,
     TaskRegistered,
 )
-from supernode.core.identity import (
-    ClientId,
-    PeerId,
-    TaskId,
-    task_id,
-    trust_mark,
-    without_credentials,
-)
-from supernode.core.model import CdnStatus, Download, Lease, Peer, Secrets, Task, TaskSpec
+from supernode.core.identity import ClientId, PeerId, TaskId, without_credentials
+from supernode.core.model import CdnStatus, Download, Lease, Peer, Task, TaskSpec
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
@@ -92,13 +86,7 @@ class Step:
         Raises:
             TaskConflict: the ID stands for another file.
         """
-        identity = task_id(
-            spec.task_url,
-            md5=spec.md5,
-            identifier=spec.identifier,
-            byte_range=_byte_range(spec.headers),
-            trust=trust_mark(insecure=spec.insecure, root_cas=spec.root_cas),
-        )
+        identity = spec.identity
         task = self.state.tasks.get(identity)
         if task is not None and (problem := _difference(task.spec, spec)):
             raise TaskConflict(f"task {identity} {problem}")
@@ -212,15 +200,16 @@ def about_lease(state: State, lease: Lease) -> dict[str, Any]:
     }
 
 
+def copy_of(peer: Peer, offer: Download) -> PeerHolder:
+    """Return where a peer serves what one of its downloads has."""
+    return PeerHolder(
+        peer=peer.id, client=offer.client, ip=peer.ip, port=peer.port, path=offer.path
+    )
+
+
 def source_of(task: Task, holder: ClientId | None) -> PeerId | None:
     """Return the peer that serves a holder's copy; None: the seed."""
     return None if holder is None else task.downloads[holder].peer
-
-
-def _byte_range(headers: Secrets) -> str | None:
-    """Return which part of the file is asked for; in any case, for the origin heeds none."""
-    ranges = [value for name, value in headers.reveal().items() if name.lower() == "range"]
-    return ",".join(ranges) if ranges else None
 
 
 def _difference(known: TaskSpec, asked: TaskSpec) -> str | None:

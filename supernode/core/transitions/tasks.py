@@ -28,6 +28,8 @@ from supernode.core.identity import ClientId, TaskId
 from supernode.core.model import CdnStatus, Download, DownloadStatus, Peer, Task
 from supernode.core.pieces import piece_size_for
 from supernode.core.reasons import Reason
+from supernode.core.transitions.claims import check_claim, make_claim
+from supernode.core.transitions.pulls import finish_if_complete
 from supernode.core.transitions.step import FAILED, Step, leases_of
 
 
@@ -36,6 +38,7 @@ def register_task(step: Step, command: RegisterTask) -> TaskId:
 
     Raises:
         NotFound: the peer.
+        BadField: ``pieces``, if the file has not so many.
         TaskConflict: see :meth:`Step.identify`.
         TaskEnded: its origin has failed a moment ago.
         Full: one task or one download too many.
@@ -49,6 +52,7 @@ def register_task(step: Step, command: RegisterTask) -> TaskId:
         raise TaskEnded(task.reason, f"{task.detail} (not asked again for {seconds} s)".lstrip())
     step.check_room_for_task(task, command.spec)
     _check_room_for_download(step, task, command.client)
+    claimed = check_claim(task, command.pieces)
     if task is None or task.status in FAILED:
         step.register_task(identity, command.spec)
     else:
@@ -64,6 +68,9 @@ def register_task(step: Step, command: RegisterTask) -> TaskId:
             path=command.path,
         )
     )
+    task, download = step.download(identity, command.client)
+    make_claim(step, download, claimed)
+    finish_if_complete(step, task, download)
     return identity
 
 

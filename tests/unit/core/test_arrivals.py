@@ -3,7 +3,7 @@
 from supernode.core.commands import PieceResult, PullStatus
 from supernode.core.events import PieceArrived, PieceAssigned, PieceFinished, Why
 from supernode.core.model import DownloadStatus
-from tests.world import report, status, swarm
+from tests.world import number, report, status, swarm
 
 SEMISUC, SUCCESS, FAILED = PieceResult.SEMISUC, PieceResult.SUCCESS, PieceResult.FAILED
 
@@ -15,6 +15,15 @@ def test_nobody_is_sent_for_a_piece_before_it_is_written() -> None:
     assert b.take() == [], "neither from the client, nor once more from the seed"
     a.say(0, SUCCESS)
     assert b.take() == [(0, "a")]
+
+
+def test_its_upload_is_over() -> None:
+    """Its client asks for the next piece in the same breath, and that may have the slot."""
+    _, (a,) = swarm("a", cached=2, seed_slots=1)
+    assert len(a.take(2)) == 1
+    (piece,) = a.download.leases
+    pulled = a.pull(2, report(piece, SEMISUC))
+    assert [number(given) for given in pulled.assignments] == [1 - piece]
 
 
 def test_both_words_and_their_repetitions_count_once() -> None:

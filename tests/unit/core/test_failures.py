@@ -16,6 +16,7 @@ from supernode.core.events import TaskFailed
 from supernode.core.identity import ClientId, TaskId
 from supernode.core.model import CdnStatus, Limits, PreheatStatus, TaskSpec
 from supernode.core.reasons import Reason
+from tests.faults import GoesOn, Group, Seen, fault
 from tests.world import World
 
 SPEC = TaskSpec(raw_url="http://o/x", task_url="http://o/x")
@@ -40,7 +41,15 @@ def pause(world: World, reason: Reason) -> float:
     return seconds
 
 
-def test_a_file_whose_origin_failed_is_not_fetched_again_at_once() -> None:
+@fault(
+    Group.ORIGIN,
+    "did not deliver, and another client asks for the same file soon after",
+    GoesOn(
+        says="",
+        does="it is told the same reason at once; the origin is left alone for 5 to 60 s",
+    ),
+)
+def test_a_file_whose_origin_failed_is_not_fetched_again_at_once(seen: Seen) -> None:
     world = World()
     task = fetch_and_fail(world, Reason.ORIGIN_REFUSED)
     for _ in range(1000):
@@ -51,6 +60,8 @@ def test_a_file_whose_origin_failed_is_not_fetched_again_at_once() -> None:
     assert world.tracker.next_to_fetch() is None
     world.now += PAUSE
     assert world.do(ASK) == task == world.tracker.next_to_fetch()
+    assert (PAUSE, LONGEST) == (5, 60)
+    seen(GoesOn(says=""))
 
 
 def test_the_pause_grows_while_the_origin_keeps_failing() -> None:

@@ -54,6 +54,18 @@ def test_a_client_joins_the_fetch_of_a_preheat() -> None:
     assert world.client("a").task == world.tracker.preheat(preheat).task
 
 
+def test_its_file_is_not_evicted_before_it_has_ended() -> None:
+    world = World()
+    preheat = create(world)
+    world.do(StartPreheat(preheat=preheat))
+    task = world.tracker.preheat(preheat).task
+    world.cache(task, 0, 1, 2, 3)
+    world.finish(task)
+    assert not list(world.tracker.idle_tasks())
+    world.do(EndPreheat(preheat=preheat))
+    assert [idle.id for idle in world.tracker.idle_tasks()] == [task]
+
+
 def test_an_ended_preheat_is_remembered_for_a_day() -> None:
     world = World()
     preheat = create(world)
@@ -136,7 +148,9 @@ def test_a_preheat_is_a_use_of_its_file() -> None:
         world.cache(client.task, 0, 1, 2, 3)
         world.finish(client.task)
         client.has(0, 1, 2, 3)
-    world.do(StartPreheat(preheat=create(world)))
+    preheat = create(world)
+    world.do(StartPreheat(preheat=preheat))
+    world.do(EndPreheat(preheat=preheat))
     assert [task.id for task in world.tracker.idle_tasks()] == [second.task, first.task]
 
 

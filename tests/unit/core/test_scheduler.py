@@ -168,11 +168,14 @@ def test_the_seed_gives_each_piece_once_while_it_is_on_its_way() -> None:
 
 
 def test_the_seeds_slots_are_bounded() -> None:
-    _, (a, b) = swarm("a", "b", seed_slots=3)
-    assert len(a.take(4)) == 3
-    assert b.take(4) == []
-    a.has(*(piece for piece in range(4) if a.download.leased >> piece & 1))
-    assert [source for _, source in b.take(4)].count("seed") == 1, "three from a, the last from us"
+    _, (a, b, c, d) = swarm("a", "b", "c", "d", seed_slots=3)
+    taken = [client.take() for client in (a, b, c, d)]
+    assert [len(pieces) for pieces in taken] == [1, 1, 1, 0]
+    ((first, _),) = taken[0]
+    a.has(first)
+    ((last, source),) = d.take()
+    assert source == "seed"
+    assert {last} == {0, 1, 2, 3} - {piece for pieces in taken for piece, _ in pieces}
 
 
 def test_the_seed_helps_out_when_every_holder_is_busy_and_it_is_not() -> None:
@@ -227,12 +230,14 @@ def test_what_is_usual_is_learnt() -> None:
 
 
 def test_clients_that_vanish_give_the_slots_back_that_they_had() -> None:
-    world, (a, gone, b) = swarm("a", "gone", "b", cached=4, seed_slots=2, peer_slots=2)
+    world, (a, gone) = swarm("a", "gone", cached=4, seed_slots=2, peer_slots=2)
     a.has(0, 1)
+    a.pull(status=PullStatus.FINISHED)
     assert len(gone.take(4)) == 4
+    b = world.client("b")
     assert b.take() == [], "every slot is taken"
     world.pass_time(10)
-    assert len(b.take(4)) == 4
+    assert len(b.take(4)) == 2, "its share"
 
 
 def test_a_slow_holder_is_not_given_more_and_more() -> None:
@@ -403,7 +408,7 @@ def test_the_holder_with_more_free_slots_comes_first() -> None:
 
 
 def test_a_peers_slots_count_over_all_its_downloads() -> None:
-    world = World(Limits(peer_slots=2, seed_repeats=9))
+    world = World(Limits(peer_slots=2, seed_slots=9, seed_repeats=9))
     x, y = world.client("a", url="http://o/x"), world.client("a", url="http://o/y")
     b, c = world.client("b", url="http://o/x"), world.client("b", url="http://o/y")
     for task in (x.task, y.task):
@@ -424,6 +429,41 @@ def test_a_client_has_at_most_so_many_pieces_in_flight() -> None:
     assert a.take(98) == []
     a.has(next(piece for piece in range(12) if a.download.leased >> piece & 1))
     assert len(a.take(97)) == 1
+
+
+@pytest.mark.parametrize(
+    ("clients", "holders", "share"),
+    [(1, 0, 6), (2, 0, 3), (4, 0, 1), (9, 0, 1), (2, 1, 4), (4, 3, 3), (9, 2, 1)],
+)
+def test_slots_are_shared_out_among_all_who_download(
+    clients: int, holders: int, share: int
+) -> None:
+    names = [f"c{n}" for n in range(clients)]
+    _, swarming = swarm(*names, cached=20, seed_slots=6, peer_slots=2)
+    for n, client in enumerate(swarming[:holders]):
+        client.has(n)
+    last = swarming[-1]
+    assert len(last.take(20)) == share
+    assert last.take() == []
+    last.has(next(iter(last.download.leases)))
+    assert len(last.take(20)) >= 1, "one has come"
+
+
+def test_who_has_ended_leaves_its_share_and_still_gives() -> None:
+    _, (a, b) = swarm("a", "b", cached=20, seed_slots=2, peer_slots=2)
+    a.has(0, 1)
+    assert len(b.take(20)) == 2
+    a.pull(status=PullStatus.FINISHED)
+    assert len(b.take(19)) == 2, "which makes four"
+
+
+def test_what_is_overdue_takes_nothing_of_a_clients_share() -> None:
+    world, (a,) = swarm("a", cached=20, seed_slots=2)
+    assert len(a.take(20)) == 2
+    world.pass_time(10)
+    assert world.count(LeaseOverdue) == 2
+    assert len(a.take(19)) == 2
+    assert len(a.download.leases) == 4
 
 
 @pytest.mark.parametrize(

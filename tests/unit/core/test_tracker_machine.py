@@ -33,11 +33,15 @@ from supernode.core.commands import (
     ConfirmTask,
     CreatePreheat,
     CutTask,
+    DrawSpotCheck,
     EndPreheat,
     Expire,
     FailFetch,
     FinishFetch,
     HoldTask,
+    Inspection,
+    JudgeClaim,
+    JudgePeer,
     PauseTask,
     PieceResult,
     PinTask,
@@ -57,6 +61,7 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
     StartPreheat,
+    TakeAccusation,
     VerifyPieces,
 )
 from supernode.core.errors import BadField, DomainError
@@ -69,8 +74,8 @@ from supernode.core.events import (
     PieceFinished,
 )
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId, task_id
-from supernode.core.model import CdnStatus, DownloadStatus, Limits, Task, TaskSpec
-from supernode.core.pieces import PieceDigest, content_size, piece_range
+from supernode.core.model import CdnStatus, DownloadStatus, Finding, Limits, Task, TaskSpec
+from supernode.core.pieces import PieceDigest, PieceNumber, content_size, piece_range
 from supernode.core.reasons import Reason
 from supernode.core.restoring import restore
 from supernode.core.state import State
@@ -79,7 +84,7 @@ from supernode.core.tracker import Tracker
 from supernode.journal.changes import Changes
 from supernode.journal.journal import Journal
 
-LIMITS = Limits(seed_slots=2, peer_slots=2, client_leases=4)
+LIMITS = Limits(seed_slots=2, peer_slots=2, client_leases=4, most_accused=2)
 PIECES = 6
 PIECE_SIZE = 4 << 20
 LENGTH = PIECES * content_size(PIECE_SIZE) - 17
@@ -96,8 +101,11 @@ def fingerprint(state: State) -> tuple[object, ...]:
         [dataclasses.asdict(peer) for peer in state.peers.values()],
         list(state.heard_peers),
         list(state.silent_peers),
+        list(state.accused.values()),
+        list(state.quarantined),
+        list(state.struck.items()),
         tasks,
-        list(state.waiting),
+        [(origin, list(tasks)) for origin, tasks in state.waiting.items()],
         list(state.failed),
         list(state.doubted),
         list(state.gone.items()),
@@ -105,6 +113,10 @@ def fingerprint(state: State) -> tuple[object, ...]:
         [dataclasses.asdict(preheat) for preheat in state.preheats.values()],
         list(state.preheats_ended),
         dict(state.preheats_of),
+        list(state.claims),
+        {task: list(claims) for task, claims in state.claims_of.items()},
+        state.claim_bytes,
+        state.next_claim,
         state.downloads,
         state.next_generation,
         {lease.id: dataclasses.asdict(lease) for lease in state.leases.values()},
@@ -116,7 +128,13 @@ def fingerprint(state: State) -> tuple[object, ...]:
 def remembered(state: State) -> tuple[object, ...]:
     """What the next process must know of a state, as values that can be compared."""
     return (
-        {(p.id, p.ip, p.port, p.host_name, p.version, p.created) for p in state.peers.values()},
+        {
+            (
+                *(p.id, p.ip, p.port, p.host_name, p.version, p.created),
+                *(p.strikes, p.quarantined, p.quarantined_until, p.evidence),
+            )
+            for p in state.peers.values()
+        },
         {
             task.id: (
                 *(task.generation, task.spec, task.created, task.paused, task.pinned),
@@ -128,7 +146,8 @@ def remembered(state: State) -> tuple[object, ...]:
         {
             (task.id, download.client): (
                 *(download.peer, download.path, download.created, download.status),
-                *(download.reason, download.have, download.from_seed, download.from_peers),
+                *(download.reason, download.have, download.claimed),
+                *(download.from_seed, download.from_peers),
             )
             for task in state.tasks.values()
             for download in task.downloads.values()
@@ -167,6 +186,7 @@ class Machine(RuleBasedStateMachine):
         self.now = 1_000.0
         self.chance = random.Random(0)
         self.open: set[int] = set()
+        self.inspections: list[Inspection] = []
         self.directory = tempfile.TemporaryDirectory()
         self.journal = Journal(Path(self.directory.name, "journal"))
         self.changes = Changes()
@@ -218,13 +238,18 @@ class Machine(RuleBasedStateMachine):
             return
         task = self.replayed.tasks[event.task]
         download = task.downloads[event.client]
-        assert not download.have >> event.piece & 1, "assigned what the client has"
+        assert not download.done >> event.piece & 1, "assigned what the client has"
         assert not task.paused, "handed out while paused"
         assert not task.doubted, "handed out while in doubt"
+        offering = [d for d in task.downloads.values() if d.peer is not None and d.have]
+        slots = LIMITS.seed_slots + LIMITS.peer_slots * len(offering)
+        in_flight = sum(not lease.overdue for lease in download.leases.values())
+        assert in_flight < max(1, slots // task.running), "more than its share"
         free_holders = [
             other.client
             for other in task.downloads.values()
             if other.peer is not None
+            and not self.replayed.peers[other.peer].quarantined
             and other.client != event.client
             and other.have >> event.piece & 1
             and self.replayed.peers[other.peer].slots_used < LIMITS.peer_slots
@@ -257,7 +282,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize(target=clients)
     def begin(self) -> MultipleResults[tuple[TaskId, ClientId] | None]:
-        """Three peers want the same file, four of whose pieces are there."""
+        """Three peers want the same file, four of whose pieces are there; one has a few."""
         clients = []
         for name in ("c1", "c2", "c3"):
             peer = self.register_peer_at(name)
@@ -270,6 +295,7 @@ class Machine(RuleBasedStateMachine):
         for piece in range(4):
             digest = PieceDigest(f"{piece:032x}:9")
             self.do(CachePiece(task=task, generation=fetch, piece=piece, digest=digest))
+        self.pull_and_take(clients[0], 2)
         return multiple(*clients)
 
     def register_peer_at(self, host: str) -> PeerId:
@@ -291,9 +317,10 @@ class Machine(RuleBasedStateMachine):
         url=st.sampled_from(["http://o/x", "http://o/y"]),
         name=st.sampled_from(["c1", "c2", "c3", "c4", "c5"]),
         md5=st.sampled_from(["", "0" * 32]),
+        pieces=st.just(0) | st.integers(0, (2 << PIECES) - 1),
     )
     def register_task(
-        self, peer: PeerId | None, url: str, name: str, md5: str
+        self, peer: PeerId | None, url: str, name: str, md5: str, pieces: int
     ) -> tuple[TaskId, ClientId] | None:
         task = self.do(
             RegisterTask(
@@ -301,9 +328,35 @@ class Machine(RuleBasedStateMachine):
                 client=ClientId(name),
                 peer=peer,
                 path="/p",
+                pieces=pieces.to_bytes(2, "little"),
             )
         )
         return (task, ClientId(name)) if task else None
+
+    @rule(finding=st.sampled_from(Finding))
+    def check_a_claim(self, finding: Finding) -> None:
+        claim, peer = next(self.tracker.claims_to_check(), (None, None))
+        if claim is None:
+            return
+        download = self.tracker._state.claims[claim]
+        assert peer is not None
+        assert peer.id == download.peer
+        known = self.tracker.task(download.task).swarm.known
+        check = self.do(DrawSpotCheck(claim=claim))
+        if check is None:
+            assert download.claimed >> PIECES, "rejected what can be true"
+            return
+        assert (download.claimed & known) >> check.piece & 1, "looks for what is not claimed"
+        self.do(JudgeClaim(claim=claim, piece=check.piece, finding=finding, seen="seen"))
+        assert claim not in self.tracker._state.claims
+        assert bool(download.claimed) is (finding is not Finding.RIGHT)
+
+    @rule(claim=st.integers(0, 9), piece=st.integers(0, PIECES))
+    def a_late_word_of_a_claim(self, claim: int, piece: int) -> None:
+        self.do(DrawSpotCheck(claim=claim))
+        if claim not in self.tracker._state.claims:
+            late = PieceNumber(piece)
+            self.do(JudgeClaim(claim=claim, piece=late, finding=Finding.RIGHT, seen="seen"))
 
     @rule(
         who=clients,
@@ -373,6 +426,34 @@ class Machine(RuleBasedStateMachine):
     def report(self, who: tuple[TaskId, ClientId] | None, data: st.DataObject) -> None:
         if who is not None:
             self.do(ReportPiece(task=who[0], client=who[1], report=data.draw(_report())))
+
+    @rule(who=clients, finding=st.none() | st.sampled_from(Finding))
+    def blame(self, who: tuple[TaskId, ClientId] | None, finding: Finding | None) -> None:
+        """A client that gets nothing from peers, or says so; somebody may look into it at once."""
+        if who is None:
+            return
+        answer = self.do(Pull(task=who[0], client=who[1], count=4))
+        for given in answer.assignments if answer else ():
+            if not isinstance(given.holder, SeedHolder):
+                failed = Report(
+                    field="pieceRange",
+                    piece_range=given.piece_range,
+                    holder=given.holder.peer,
+                    result=PieceResult.FAILED,
+                )
+                self.do(ReportPiece(task=who[0], client=who[1], report=failed))
+        if finding is not None and (inspection := self.do(TakeAccusation())):
+            self.inspections.append(inspection)
+            self.do(JudgePeer(inspection=inspection, finding=finding, seen="seen"))
+
+    @rule(data=st.data(), finding=st.sampled_from(Finding))
+    def judge_late(self, data: st.DataObject, finding: Finding) -> None:
+        """An inspection that may have been judged before, or made moot."""
+        if inspection := self.do(TakeAccusation()):
+            self.inspections.append(inspection)
+        if self.inspections:
+            inspection = data.draw(st.sampled_from(self.inspections))
+            self.do(JudgePeer(inspection=inspection, finding=finding, seen="seen"))
 
     @rule()
     def fetch_next(self) -> None:
@@ -501,7 +582,7 @@ class Machine(RuleBasedStateMachine):
         for task in self.tracker._state.tasks.values():
             for download in task.downloads.values():
                 if download.status is DownloadStatus.SUCCESS:
-                    assert download.have == (1 << PIECES) - 1
+                    assert not ((1 << PIECES) - 1) & ~download.done
 
 
 def _report() -> st.SearchStrategy[Report]:

@@ -55,7 +55,8 @@ def test_every_peer_ends_with_every_byte(what: Plan) -> None:
     assert figures.bytes.seed + figures.bytes.peers == what.peers * what.size
     assert figures.bytes.seed >= what.size  # nobody else had it
     assert figures.bytes.origin == (what.size if what.origin_rate else 0)
-    assert figures.bytes.in_vain == 0
+    # Patience may end a little early, where pieces take very different times.
+    assert figures.bytes.in_vain <= 0.05 * what.peers * what.size
 
 
 @pytest.mark.parametrize("what", PLANS)
@@ -146,6 +147,38 @@ def test_nothing_begins_at_the_vanished(monkeypatch: pytest.MonkeyPatch) -> None
     assert begun_after == 0
 
 
+def shaped(peers: int, **changes: object) -> Plan:
+    """Return a cold file for hosts at 100 Mbit/s, supernode and origin at 200."""
+    links = {"peer_up": 12.5e6, "peer_down": 12.5e6, "seed_up": 25e6, "origin_rate": 25e6}
+    return plan(peers, 100 * MIB, **links, **changes)
+
+
+@pytest.mark.parametrize(
+    ("what", "fluid", "piecewise"),
+    [
+        (shaped(8), 0.85, None),
+        (shaped(16), 0.80, None),
+        (plan(50, 1024 * MIB), 0.80, 0.85),
+        (shaped(16, slowness=Slowness(3, 12.5e6 / 20)), 0.35, None),
+    ],
+)
+def test_a_swarm_is_not_far_from_the_bounds(
+    what: Plan, fluid: float, piecewise: float | None
+) -> None:
+    figures = simulate(what)
+    assert figures.fluid_efficiency is not None
+    assert figures.fluid_efficiency.max >= fluid
+    if piecewise is not None:
+        assert figures.piece_efficiency is not None
+        assert figures.piece_efficiency.max >= piecewise
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_hosts_that_vanish_half_way_do_not_hold_the_others_up_for_long(seed: int) -> None:
+    late = seconds(simulate(shaped(16, seed=seed, failure=Failure(3, 0.5)))).max
+    assert late - seconds(simulate(shaped(16, seed=seed))).max <= 3.0
+
+
 def test_a_swarm_without_a_supernodes_bytes_ends_all_the_same() -> None:
     figures = simulate(plan(3, 8 * MIB, seed_up=1.0))
     assert (figures.complete, figures.seconds) == (0, None)
@@ -198,8 +231,6 @@ def test_virtual_peers_have_the_real_ones_figures() -> None:
         "FAILURES_IN_A_ROW",
     ):
         assert getattr(peer, name) == getattr(download, name), name
-    for name in ("SLOWEST_RATE", "PIECE_GRACE_SECONDS", "STALL_SECONDS"):
-        assert getattr(fetch, name) == getattr(download, name), name
     assert http.HttpClient()._connect_timeout == fetch.CONNECT_SECONDS
     assert peer.LIFE_SECONDS == uploader.HEARTBEAT_SECONDS
     assert virtual.A_FEW == feed._A_FEW
