@@ -26,6 +26,7 @@ from quart_trio import QuartTrio
 from supernode import notify
 from supernode.api.app import create_app
 from supernode.api.call_systems import CallSystems
+from supernode.api.dfget_1_0 import protocol as dfget_1_0
 from supernode.api.docs import Docs
 from supernode.api.errors import explain
 from supernode.api.event_log import log_event
@@ -274,16 +275,18 @@ def _app(
     policy: OriginPolicy,
 ) -> QuartTrio:
     clients = config.clients
-    rest = Rest(
+    call_systems = CallSystems(clients.allow_call_systems, clients.deny_call_systems)
+    rest = Rest(dispatch, seed, call_systems=call_systems, forbidden=policy.forbids_url)
+    operations = routes(rest)
+    dialect = dfget_1_0.operations(
         dispatch,
         seed,
-        call_systems=CallSystems(clients.allow_call_systems, clients.deny_call_systems),
-        forbidden=policy.forbids_url,
+        call_systems=call_systems,
+        abort_without_credentials=clients.without_credentials == "abort",
     )
-    operations = routes(rest)
     docs = Docs(operations, VERSION)
     app = create_app(
-        [*operations, *docs.operations()], responder, largest_body=config.http.max_body
+        [*operations, *dialect, *docs.operations()], responder, largest_body=config.http.max_body
     )
     add_events(app, dispatch.feed)
     return app

@@ -10,6 +10,7 @@ from supernode.core.commands import (
     Command,
     ConfirmTask,
     CreatePreheat,
+    CutTask,
     DrawSpotCheck,
     EndPreheat,
     Expire,
@@ -21,7 +22,6 @@ from supernode.core.commands import (
     JudgePeer,
     LosePieces,
     PauseTask,
-    PeerHolder,
     PieceResult,
     PinTask,
     Pull,
@@ -46,6 +46,7 @@ from supernode.core.model import CdnStatus, Finding, Limits, Secrets, Task, Task
 from supernode.core.pieces import PieceDigest, PieceNumber, content_size, piece_range
 from supernode.core.reasons import Reason
 from supernode.core.tracker import Tracker
+from supernode.core.transitions.step import copy_of
 
 LIMITS = Limits(
     seed_slots=2, peer_slots=2, client_leases=4, recheck_after=5.0, distrust=2.0, quarantine=2.0
@@ -88,6 +89,7 @@ class Crowd:
             self._inspect: often // 3,
             self._check: often // 3,
             self._verify: often // 3,
+            lambda: CutTask(task=self._task()): seldom,
             lambda: PinTask(task=self._task(), pinned=self._some([True, False])): seldom,
             lambda: PauseTask(task=self._task(), paused=self._some([True, False])): seldom,
             lambda: RemovePeer(peer=self._peer()): seldom,
@@ -145,7 +147,7 @@ class Crowd:
 
     def _reports(self) -> tuple[Report, ...]:
         pieces = self._chance.sample(range(PIECES), self._some([0, 1, 1, 2]))
-        result = self._some([PieceResult.SUCCESS] * 4 + [PieceResult.FAILED])
+        result = self._some([PieceResult.SUCCESS] * 3 + [PieceResult.SEMISUC, PieceResult.FAILED])
         return tuple(
             Report(
                 field=f"reports[{n}]",
@@ -238,7 +240,7 @@ class Crowd:
                 accusation=accusation,
                 generation=task.generation,
                 since=offer.created,
-                holder=PeerHolder(peer=peer.id, ip=peer.ip, port=peer.port, path=offer.path),
+                holder=copy_of(peer, offer),
                 piece_range=piece_range(accusation.piece, PIECE_SIZE),
                 piece_size=PIECE_SIZE,
                 digest=task.digests[accusation.piece],

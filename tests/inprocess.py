@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 
 from supernode.api.app import create_app
+from supernode.api.dfget_1_0 import protocol as dfget_1_0
 from supernode.api.errors import explain
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
@@ -35,14 +36,15 @@ class InProcess:
     Make one inside ``trio.run``: its clock starts with Trio's.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, abort: bool = False) -> None:
         self.tracker = Tracker(limits)
         self.feed = Feed()
         self.clock = Clock.started_now()
         self.dispatch = Dispatcher(self.tracker, self.feed, self.clock, random.Random(0))
         self.rest = Rest(self.dispatch, SEED)
         self.responder = Responder(self.feed, self.clock, explain)
-        self.app = create_app(routes(self.rest), self.responder)
+        dialect = dfget_1_0.operations(self.dispatch, SEED, abort_without_credentials=abort)
+        self.app = create_app([*routes(self.rest), *dialect], self.responder)
 
     def browse(self) -> httpx2.AsyncClient:
         """Return an HTTP client whose requests end in the app."""

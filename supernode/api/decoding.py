@@ -33,11 +33,18 @@ def from_json(body: bytes, model: type[M]) -> M:
     return convert(data, model)
 
 
-def from_fields(fields: Mapping[str, Sequence[str]], model: type[M]) -> M:
+def from_fields(
+    fields: Mapping[str, Sequence[str]], model: type[M], *, separator: str | None = ","
+) -> M:
     """Return the model in a query's fields; names in any case, unknown ones ignored.
 
     A field that is a list may be repeated, hold several values separated by commas, or both. Of
     any other that is repeated, the first counts.
+
+    Args:
+        fields: each with its values in order.
+        model: what they make up.
+        separator: of the values of a list; None: each is repeated.
 
     Raises:
         BadField: one is missing, of the wrong type or out of bounds.
@@ -47,10 +54,14 @@ def from_fields(fields: Mapping[str, Sequence[str]], model: type[M]) -> M:
     for name, values in fields.items():
         field = known.get(name.lower())
         if field and _is_list(field.type):
-            data[name] = [part for value in values for part in value.split(",")]
+            data[name] = [part for value in values for part in _parts(value, separator)]
         elif field:
             data[name] = values[0]
     return convert(data, model, strict=False)
+
+
+def _parts(value: str, separator: str | None) -> list[str]:
+    return [value] if separator is None else value.split(separator)
 
 
 def convert(data: object, model: type[M], *, strict: bool = True) -> M:

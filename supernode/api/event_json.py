@@ -85,6 +85,7 @@ _SHOWN: dict[str, tuple[_Shown, ...]] = {
     "overdue_at": (_moment_in("overdue_at", "overdueAt"),),
     "deadline": (_moment_in("deadline", "deadline"),),
     "avoid_until": (_moment_in("avoid_until", "avoidUntil"),),
+    "written_by": (_moment_in("written_by", "writtenBy"),),
     "distrusted_until": (_moment_in("distrusted_until", "distrustedUntil"),),
     "until": (_moment_in("until", "until"),),
     "retry_at": (

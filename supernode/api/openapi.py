@@ -35,7 +35,9 @@ text/plain for a client whose `Accept` prefers that.
 Besides what each operation lists, a request may be refused with 403 (it comes from another site's \
 page), 405, 408, 431 or 503 (too many connections).
 
-What is marked as an extension goes beyond the specification of Dragonfly's SuperNode API 0.1."""
+What is marked as an extension goes beyond the specification of Dragonfly's SuperNode API 0.1. \
+Not described here is the protocol of Dragonfly's dfget 1.0, below `/peer/` and at \
+`/task/metrics`."""
 
 _TAGS = {
     "Peer": "Machines that download, and serve to others what they have.",

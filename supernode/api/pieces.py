@@ -1,6 +1,5 @@
 """``/tasks/{id}/pieces``: what to fetch from whom, and what became of it."""
 
-from dataclasses import dataclass
 from itertools import chain, repeat
 
 import msgspec
@@ -8,6 +7,7 @@ import msgspec
 from supernode.api import validation
 from supernode.api.answers import as_json
 from supernode.api.decoding import from_fields, from_json
+from supernode.api.holders import SeedAddress, holder
 from supernode.api.models import (
     PieceInfo,
     PiecePullQuery,
@@ -25,20 +25,11 @@ from supernode.core.commands import (
     PullStatus,
     Report,
     ReportPiece,
-    Seed,
 )
 from supernode.core.errors import BadField
-from supernode.core.identity import SEED_PREFIX, ClientId, TaskId, download_path, seed_id
+from supernode.core.identity import ClientId, TaskId, download_path, seed_id
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Answer, Request, Wait
-
-
-@dataclass(frozen=True, slots=True)
-class SeedAddress:
-    """Where clients reach the data port."""
-
-    ip: str
-    port: int
 
 
 class Pieces:
@@ -90,7 +81,7 @@ class Pieces:
         report = Report(
             field="pieceRange",
             piece_range=request.path_fields["pieceRange"],
-            holder=_holder(asked.dst_pid),
+            holder=holder(asked.dst_pid),
             result=asked.piece_status,
         )
         self._dispatch(
@@ -103,9 +94,9 @@ class Pieces:
         return Answer(200)
 
     def _piece(self, task: TaskId, piece: Assignment) -> PieceInfo:
-        holder = piece.holder
-        if isinstance(holder, PeerHolder):
-            place: tuple[str, str, str, int] = (holder.peer, holder.path, holder.ip, holder.port)
+        by = piece.holder
+        if isinstance(by, PeerHolder):
+            place: tuple[str, str, str, int] = (by.peer, by.path, by.ip, by.port)
         else:
             seed = self._seed
             place = (seed_id(seed.ip, task), download_path(task), seed.ip, seed.port)
@@ -119,12 +110,6 @@ class Pieces:
             piece_range=piece.piece_range,
             piece_size=piece.piece_size,
         )
-
-
-def _holder(name: str) -> str | Seed | None:
-    if name.startswith(SEED_PREFIX):
-        return Seed.SEED
-    return name or None
 
 
 def _reports(asked: PiecePullRequest | PiecePullQuery) -> tuple[Report, ...]:
@@ -150,6 +135,6 @@ def _report(entry: PieceReport, prefix: str) -> Report:
     return Report(
         field=f"{prefix}pieceRange",
         piece_range=validation.required(f"{prefix}pieceRange", entry.piece_range),
-        holder=_holder(entry.dst_pid),
+        holder=holder(entry.dst_pid),
         result=entry.piece_result,
     )

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from supernode.api.call_systems import CallSystems
+from supernode.api.holders import SeedAddress
 from supernode.api.peers import Peers
-from supernode.api.pieces import Pieces, SeedAddress
+from supernode.api.pieces import Pieces
 from supernode.api.preheats import Preheats
 from supernode.api.system import System
 from supernode.api.tasks import Tasks

@@ -22,11 +22,12 @@ from supernode.api.models import (
 )
 from supernode.api.paging import page, part
 from supernode.api.patience import patiently
+from supernode.api.specs import task_spec
 from supernode.api.urls import shown_raw_url, shown_task_url
 from supernode.core.commands import HoldTask, PauseTask, PinTask, RegisterTask, RemoveTask
 from supernode.core.errors import BadField
 from supernode.core.identity import ClientId, PeerId, TaskId, task_url
-from supernode.core.model import CdnStatus, Download, Secrets, Task, TaskSpec
+from supernode.core.model import CdnStatus, Download, Task, TaskSpec
 from supernode.core.pieces import framed_length
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
@@ -152,17 +153,17 @@ def _is_true(text: str) -> bool:
 def _spec(asked: TaskCreateRequest) -> TaskSpec:
     """Return what a client says about the file it wants. Raises BadField."""
     raw_url = validation.url("rawURL", asked.raw_url)
-    return TaskSpec(
+    return task_spec(
         raw_url=raw_url,
         task_url=task_url(raw_url, _filter(asked.filter)),
-        md5=validation.md5("md5", asked.md5),
-        identifier=validation.plain("identifier", asked.identifier),
-        headers=Secrets(validation.headers("headers", asked.headers)),
-        call_system=validation.plain("callSystem", asked.call_system),
+        md5=asked.md5,
+        identifier=asked.identifier,
+        headers=asked.headers,
+        call_system=asked.call_system,
         dfdaemon=asked.dfdaemon,
         path=asked.path,
         insecure=asked.insecure,
-        root_cas=validation.certificates("rootCAs", asked.root_cas),
+        root_cas=asked.root_cas,
     )
 
 

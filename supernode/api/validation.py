@@ -13,6 +13,7 @@ _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
+_NOT_IN_HOST_NAMES = re.compile(r"[^A-Za-z0-9.-]")
 _VISIBLE = re.compile(r"[!-~]+")
 _UPLOAD_PATH = re.compile(r"/[!-~]*")
 _MD5 = re.compile(r"[0-9A-Fa-f]{32}")
@@ -57,6 +58,12 @@ def host_name(field: str, value: str) -> str:
     if not _HOST_NAME.fullmatch(required(field, value)):
         raise BadField(field, f"{value[:64]!r} is not a host name")
     return value
+
+
+def as_host_name(value: str) -> str:
+    """Return a host name that resembles what a machine calls itself, which may be any text."""
+    resembling = _NOT_IN_HOST_NAMES.sub("-", value[:253]).strip("-.")
+    return resembling if _HOST_NAME.fullmatch(resembling) else "unnamed"
 
 
 def name(field: str, value: str) -> str:

@@ -235,6 +235,7 @@ Mark = Annotated[
 File = Annotated[Path, Written("the path of a file", _path, metavar="FILE")]
 Directory = Annotated[Path, Written("the path of a directory", _path, metavar="DIRECTORY")]
 Word = Annotated[str, Written("a word", _word)]
+Resort = Annotated[str, Choice(("origin", "abort"))]
 Level = Annotated[str, Choice(("debug", "info", "warning", "error"))]
 ProxyUrl = Annotated[
     str,

@@ -21,6 +21,7 @@ from supernode.config.kinds import (
     PortOrNone,
     ProxyUrl,
     Rate,
+    Resort,
     Size,
     Word,
 )
@@ -195,6 +196,12 @@ class Clients(msgspec.Struct, frozen=True, kw_only=True):
     deny_call_systems: Annotated[
         tuple[Word, ...], About("These callSystems may not, even if they are allowed.")
     ] = ()
+    without_credentials: Annotated[
+        Resort,
+        About(
+            "What dfget 1.0 does if the origin wants other credentials: ask it itself, or give up."
+        ),
+    ] = "origin"
 
 
 class Preheat(msgspec.Struct, frozen=True, kw_only=True):

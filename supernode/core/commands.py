@@ -30,6 +30,7 @@ class PieceResult(enum.StrEnum):
 
     SUCCESS = "SUCCESS"
     SEMISUC = "SEMISUC"
+    """It has come, and will be written in a moment; SUCCESS follows, unless it gets lost."""
     FAILED = "FAILED"
     INVALID = "INVALID"
 
@@ -60,9 +61,10 @@ class SeedHolder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeerHolder(msgspec.Struct, frozen=True, kw_only=True):
-    """A peer's copy: whose, and where it is served."""
+    """A peer's copy: whose, by which download, and where it is served."""
 
     peer: PeerId
+    client: ClientId
     ip: str
     port: int
     path: str
@@ -148,12 +150,23 @@ class RegisterTask(Command[TaskId], frozen=True, kw_only=True):
     pieces: bytes = b""
 
 
+class CutTask(Command[int], frozen=True, kw_only=True):
+    """Say how a file is cut, though its origin may not have answered; then it stays so.
+
+    The answer is the framed piece size in bytes.
+    """
+
+    task: TaskId
+
+
 class Pull(Command[Pulled], frozen=True, kw_only=True):
     """A client reports and asks for pieces.
 
     Args:
         count: how many pieces at most.
         retry: the same pull once more after waiting: its reports have been counted.
+        remind: whether, when there is nothing else that the client lacks, it is told once more of
+            the pieces that it is overdue with: it may have them, and nobody has heard of it.
     """
 
     task: TaskId
@@ -163,6 +176,7 @@ class Pull(Command[Pulled], frozen=True, kw_only=True):
     reports: tuple[Report, ...] = ()
     count: int = 4
     retry: bool = False
+    remind: bool = False
 
 
 class ReportPiece(Command[None], frozen=True, kw_only=True):

@@ -105,7 +105,7 @@ class TaskStarted(TaskEvent, frozen=True, kw_only=True, tag="task.started"):
 
 
 class TaskSized(TaskEvent, frozen=True, kw_only=True, tag="task.sized"):
-    """The origin answered: how long the file is (None: it does not say), how it is cut."""
+    """It is known how the file is cut, and how long it is unless the origin does not say (None)."""
 
     length: int | None
     piece_size: int
@@ -392,6 +392,15 @@ class PieceFailed(LeaseEvent, frozen=True, kw_only=True, tag="piece.failed"):
     """A client could not get a piece from its holder, which it will avoid until then."""
 
     avoid_until: float
+
+
+class PieceArrived(LeaseEvent, frozen=True, kw_only=True, tag="piece.arrived"):
+    """A client has got a piece, but has yet to write it where its peer serves it."""
+
+    written_by: float
+    """Then it counts as written."""
+    concerns = Concern.NOBODY
+    """Its client asks for the next in the same breath; others are woken when it is written."""
 
 
 class LeaseOverdue(LeaseEvent, frozen=True, kw_only=True, tag="lease.fell_overdue"):

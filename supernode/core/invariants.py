@@ -42,7 +42,7 @@ def _check_leases(state: State) -> None:
     for holder in holders:
         _must(not served & holder.serving, "a lease has one holder")
         served |= holder.serving
-        used = sum(not state.leases[lease].overdue for lease in holder.serving)
+        used = sum(state.leases[lease].holds_slot for lease in holder.serving)
         _must(holder.slots_used == used, "slots in use")
     _must(served == set(state.leases), "every lease has a holder")
 

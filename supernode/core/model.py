@@ -79,6 +79,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """A lease is overdue after so many times what a piece usually takes …"""
     overdue_grace: float = 1.0
     """… and this much longer."""
+    writing: float = 2.0
+    """A piece that has arrived counts as written after so long, if its client does not say so."""
     most_peers: int = 100_000
     most_tasks: int = 20_000
     most_downloads: int = 500_000
@@ -284,6 +286,20 @@ class Lease:
     overdue_at: float
     deadline: float
     overdue: bool = False
+    written_by: float | None = None
+    """The client has got the piece; then at the latest others can have it from its peer."""
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether its holder is taken to be uploading."""
+        return not self.overdue and self.written_by is None
+
+    @property
+    def next_change(self) -> float:
+        """When something happens to it by itself."""
+        if self.written_by is not None:
+            return self.written_by
+        return self.deadline if self.overdue else self.overdue_at
 
 
 @dataclass(slots=True)

@@ -96,12 +96,13 @@ class Scheduler:
         """Return how many more pieces the client may have in flight; at most 0: none.
 
         Its share are the slots of the seed and of all that offer something, divided by all that
-        download: one at least. What is overdue has given its slot back, and does not count.
+        download: one at least. What is overdue, or has come, has given its slot back, and does
+        not count.
         """
         task, download, limits = self._task, self._download, self._limits
         slots = limits.seed_slots + limits.peer_slots * task.swarm.offering
         share = max(1, slots // task.running)
-        taken = sum(not lease.overdue for lease in download.leases.values())
+        taken = sum(lease.holds_slot for lease in download.leases.values())
         return min(share - taken, limits.client_leases - len(download.leases))
 
     def choose(self) -> Choice | None:

@@ -37,6 +37,7 @@ from supernode.core.events import (
     PeerReleased,
     PeerSeen,
     PeerWarned,
+    PieceArrived,
     PieceAssigned,
     PieceCached,
     PieceFailed,
@@ -155,7 +156,7 @@ class State:
         """In the order in which they did."""
         self.next_lease = 1
         self.deadlines: list[tuple[float, int]] = []
-        """Heap of (when it is overdue, then when it expires; lease): the first is an open one."""
+        """Heap of (its next change, lease), and some that are over: never the first."""
 
     def apply(self, event: Event) -> None:
         """Change the state as the event says."""
@@ -663,6 +664,15 @@ class State:
         download.last_pull = LastPull(event.question, event.leases)
         self._heard_of(task, download, event.at)
 
+    def _piece_arrived(self, event: PieceArrived) -> None:
+        task = self.tasks[event.task]
+        self._heard_of(task, task.downloads[event.client], event.at)
+        lease = self.leases[event.lease]
+        self._give_slot_back(lease)
+        lease.written_by = event.written_by
+        heapq.heappush(self.deadlines, (event.written_by, event.lease))
+        self._drop_stale_deadlines()
+
     def _piece_finished(self, event: PieceFinished) -> None:
         task = self.tasks[event.task]
         download = task.downloads[event.client]
@@ -702,7 +712,8 @@ class State:
 
     def _lease_overdue(self, event: LeaseOverdue) -> None:
         lease = self.leases[event.lease]
-        self._stop_counting_on(lease)
+        self._give_slot_back(lease)
+        self._expect_no_copy(lease)
         lease.overdue = True
         heapq.heappush(self.deadlines, (lease.deadline, lease.id))
         self._drop_stale_deadlines()
@@ -712,8 +723,10 @@ class State:
 
     def _end(self, lease: Lease) -> None:
         """Forget the lease."""
+        if lease.holds_slot:
+            self._give_slot_back(lease)
         if not lease.overdue:
-            self._stop_counting_on(lease)
+            self._expect_no_copy(lease)
         download = self.tasks[lease.task].downloads[lease.client]
         del download.leases[lease.piece]
         download.leased ^= 1 << lease.piece
@@ -723,11 +736,14 @@ class State:
         del self.leases[lease.id]
         self._drop_stale_deadlines()
 
-    def _stop_counting_on(self, lease: Lease) -> None:
-        """Give the holder its slot back, and do not count the copy that the lease promised."""
+    def _expect_no_copy(self, lease: Lease) -> None:
+        """Do not count the copy that the lease promised."""
         task = self.tasks[lease.task]
         if self.counts(task.downloads[lease.client]):
             task.swarm.add_copies(lease.piece, -1)
+
+    def _give_slot_back(self, lease: Lease) -> None:
+        """Let the holder have one more upload."""
         holder = self._holder_of(lease)
         holder.slots_used -= 1
         self._tell_swarms(holder)
@@ -758,7 +774,7 @@ class State:
         while self.deadlines:
             moment, lease_id = self.deadlines[0]
             lease = self.leases.get(lease_id)
-            if lease is not None and not (lease.overdue and moment < lease.deadline):
+            if lease is not None and moment == lease.next_change:
                 return
             heapq.heappop(self.deadlines)
 
@@ -834,6 +850,7 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     DownloadWithdrawn: State._download_withdrawn,
     DownloadForgotten: State._download_forgotten,
     PiecesHeld: State._pieces_held,
+    PieceArrived: State._piece_arrived,
     ClaimMade: State._claim_made,
     ClaimConfirmed: State._claim_confirmed,
     ClaimRejected: State._claim_rejected,

@@ -25,7 +25,7 @@ from supernode.core.pieces import (
 from supernode.core.reasons import Reason
 from supernode.dfget.content import BadPiece, ContentFile
 from supernode.dfget.errors import DigestMismatch, NoSupernode, SwarmStuck, TaskFailed, ungrouped
-from supernode.dfget.http import HttpClient, HttpError, target_of
+from supernode.dfget.http import HttpClient, HttpError, piece_headers, target_of
 from supernode.dfget.progress import Progress, Source
 from supernode.dfget.rate import TokenBucket
 from supernode.dfget.sharing import Sharing
@@ -410,6 +410,7 @@ class SwarmDownload:
             target_of(assignment.path),
             assignment.piece_range,
             into,
+            headers=piece_headers(assignment.piece_range, assignment.piece_size),
             stall=wait.stall,
             total=wait.total,
             limit=self._limit,

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httptools
 import trio
 
+from supernode.core.pieces import parse_piece_range
 from supernode.dfget.rate import TokenBucket
 
 T = TypeVar("T")
@@ -230,6 +231,7 @@ class HttpClient:
         byte_range: str,
         into: memoryview,
         *,
+        headers: tuple[str, ...] = (),
         stall: float,
         total: float,
         limit: TokenBucket,
@@ -241,6 +243,7 @@ class HttpClient:
             target: path.
             byte_range: such as ``0-4194303``.
             into: where the body goes; a longer one is an error.
+            headers: further header lines.
             stall: seconds without a byte after which to give up.
             total: seconds for everything, not counting waits for ``limit``.
             limit: what each byte is paid to.
@@ -250,7 +253,7 @@ class HttpClient:
             HttpError: no complete answer in time.
         """
         server = _Server(*address)
-        head = self._head(server, "GET", target, (f"Range: bytes={byte_range}",))
+        head = self._head(server, "GET", target, (f"Range: bytes={byte_range}", *headers))
         end = trio.current_time() + total
         with trio.CancelScope(deadline=min(end, trio.current_time() + stall)) as patience:
 
@@ -379,6 +382,12 @@ class HttpClient:
 def target_of(path: str) -> str:
     """Return a path as a request names it; what would begin a query is a part of it."""
     return quote(path, safe="/%:@!$&'()*+,;=~")
+
+
+def piece_headers(piece_range: str, piece_size: int) -> tuple[str, ...]:
+    """Return the header lines by which uploaders of dfget 1.0 find a piece."""
+    number = parse_piece_range(piece_range, piece_size)
+    return f"pieceNum: {number}", f"pieceSize: {piece_size}"
 
 
 def _begin_body(answer: Answer, into: memoryview) -> tuple[int, int]:

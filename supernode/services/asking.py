@@ -13,7 +13,14 @@ import trio
 from supernode.core.commands import PeerHolder
 from supernode.core.model import Finding
 from supernode.core.pieces import PieceDigest, digest_of
-from supernode.dfget.http import HttpClient, HttpError, StatusError, WrongLength, target_of
+from supernode.dfget.http import (
+    HttpClient,
+    HttpError,
+    StatusError,
+    WrongLength,
+    piece_headers,
+    target_of,
+)
 from supernode.dfget.rate import TokenBucket
 from supernode.origin.policy import OriginPolicy
 
@@ -50,6 +57,7 @@ async def ask_for_piece(
             target_of(holder.path),
             piece_range,
             memoryview(into),
+            headers=piece_headers(piece_range, piece_size),
             stall=STALL_SECONDS,
             total=LONGEST_SECONDS,
             limit=_NO_LIMIT,

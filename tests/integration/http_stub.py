@@ -41,6 +41,17 @@ async def http_stub(
     answer: Callable[[StubRequest], Awaitable[StubAnswer | None]],
 ) -> AsyncIterator[int]:
     """Serve on the port that is yielded; None as an answer closes the connection."""
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with stub_on(listener, answer):
+        yield listener.socket.getsockname()[1]
+
+
+@asynccontextmanager
+async def stub_on(
+    listener: trio.SocketListener,
+    answer: Callable[[StubRequest], Awaitable[StubAnswer | None]],
+) -> AsyncIterator[None]:
+    """Serve on a listener, which it closes."""
 
     async def serve(stream: trio.SocketStream) -> None:
         try:
@@ -65,6 +76,6 @@ async def http_stub(
             await stream.aclose()
 
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
-        yield listeners[0].socket.getsockname()[1]
+        await nursery.start(partial(trio.serve_listeners, serve, [listener]))
+        yield
         nursery.cancel_scope.cancel()

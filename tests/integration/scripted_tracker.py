@@ -94,6 +94,8 @@ class ScriptedTracker:
         parts = urlsplit(request.target)
         steps = parts.path.strip("/").split("/")
         if steps[0] == "hold":
+            if not {"piecenum", "piecesize"} <= request.headers.keys():
+                return 400, b"invalid params"  # as uploaders of dfget 1.0
             return self._hold(steps[1], request.headers["range"].removeprefix("bytes="))
         self.calls[f"{request.method} {steps[0]}/{steps[2] if len(steps) > 2 else ''}"] += 1
         body = json.loads(request.body) if request.body else {}

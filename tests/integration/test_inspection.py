@@ -165,6 +165,8 @@ async def test_the_peer_is_asked_as_any_client_would() -> None:
             "Host",
             "Range",
             "User-Agent",
+            "pieceNum",
+            "pieceSize",
         ]
 
 

@@ -30,6 +30,7 @@ from supernode.core.events import (
     PeerLeft,
     PeerQuarantined,
     PeerWarned,
+    PieceArrived,
     PieceAssigned,
     PieceCached,
     PieceFailed,
@@ -223,6 +224,7 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (PeerQuarantined, Concern.A_FEW),
         (PiecesHeld, Concern.A_FEW),
         (PieceAssigned, Concern.NOBODY),
+        (PieceArrived, Concern.NOBODY),  # others can have it when it is written
         (PiecesOffered, Concern.NOBODY),
         (PieceFinished, Concern.A_FEW),
         (PieceFailed, Concern.A_FEW),

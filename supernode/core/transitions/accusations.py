@@ -12,7 +12,7 @@ follows from it.
 
 from typing import Any
 
-from supernode.core.commands import Inspection, JudgePeer, PeerHolder, TakeAccusation
+from supernode.core.commands import Inspection, JudgePeer, TakeAccusation
 from supernode.core.events import (
     AccusationTaken,
     DownloadWithdrawn,
@@ -24,7 +24,7 @@ from supernode.core.events import (
 from supernode.core.model import Download, Finding, Lease, Peer
 from supernode.core.pieces import piece_range
 from supernode.core.reasons import Reason
-from supernode.core.transitions.step import Step, source_of
+from supernode.core.transitions.step import Step, copy_of, source_of
 
 _STRIKES_OF_QUARANTINE = 2
 
@@ -76,7 +76,7 @@ def take_accusation(step: Step, _command: TakeAccusation) -> Inspection | None:
         accusation=accusation,
         generation=task.generation,
         since=offer.created,
-        holder=PeerHolder(peer=peer.id, ip=peer.ip, port=peer.port, path=offer.path),
+        holder=copy_of(peer, offer),
         piece_range=piece_range(accusation.piece, task.piece_size),
         piece_size=task.piece_size,
         digest=task.digests[accusation.piece],

@@ -4,13 +4,13 @@ For the client's own download its word is enough: it is not given those pieces a
 offered as their holder once one of them, drawn by lot, has been found there.
 """
 
-from supernode.core.commands import DrawSpotCheck, JudgeClaim, PeerHolder, SpotCheck
+from supernode.core.commands import DrawSpotCheck, JudgeClaim, SpotCheck
 from supernode.core.errors import BadField, NotFound, TaskConflict
 from supernode.core.events import ClaimConfirmed, ClaimMade, ClaimRejected
 from supernode.core.model import Download, Finding, Peer, Task
 from supernode.core.pieces import PieceNumber, piece_range, unpack_pieces
 from supernode.core.swarm import bits, bitset_bytes
-from supernode.core.transitions.step import FAILED, Step
+from supernode.core.transitions.step import FAILED, Step, copy_of
 
 
 def check_claim(task: Task | None, packed: bytes) -> int:
@@ -63,7 +63,7 @@ def draw_spot_check(step: Step, command: DrawSpotCheck) -> SpotCheck | None:
         piece_range=piece_range(piece, task.piece_size),
         piece_size=task.piece_size,
         digest=task.digests[piece],
-        holder=PeerHolder(peer=peer.id, ip=peer.ip, port=peer.port, path=download.path),
+        holder=copy_of(peer, download),
     )
 
 

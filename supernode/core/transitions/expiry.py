@@ -22,6 +22,7 @@ from supernode.core.events import (
 )
 from supernode.core.model import DownloadStatus, Peer
 from supernode.core.reasons import Reason
+from supernode.core.transitions.pulls import finish_piece
 from supernode.core.transitions.step import Step, about_lease
 
 V = TypeVar("V")
@@ -59,6 +60,10 @@ def _expire_leases(step: Step) -> None:
     deadlines, leases = step.state.deadlines, step.state.leases
     while deadlines and deadlines[0][0] <= step.now:
         lease = leases[deadlines[0][1]]
+        if lease.written_by is not None:
+            task = step.state.tasks[lease.task]
+            finish_piece(step, task, task.downloads[lease.client], lease.piece)
+            continue
         what = LeaseExpired if lease.overdue else LeaseOverdue
         step.emit(what(at=step.now, **about_lease(step.state, lease)))
 

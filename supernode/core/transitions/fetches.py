@@ -168,13 +168,15 @@ def renew_task(step: Step, command: RenewTask) -> None:
     """Let another file have the same ID; who waits gets that one. Raises NotFound, TaskConflict."""
     task = _doubted(step, command.task, command.generation)
     waiting = [d for d in task.downloads.values() if d.status is DownloadStatus.RUNNING]
-    spec, pinned = task.spec, task.pinned
+    spec, pinned, size = task.spec, task.pinned, task.piece_size
     forget_task(step, task, Reason.ORIGIN_CHANGED)
     step.register_task(task.id, spec)
     if task.paused:
         step.emit(TaskPaused(at=step.now, task=task.id))
     if pinned:
         step.emit(TaskPinned(at=step.now, task=task.id))
+    if waiting and size is not None:  # they may have been told
+        step.emit(TaskSized(at=step.now, task=task.id, length=None, piece_size=size))
     for download in waiting:
         step.emit(
             DownloadStarted(

@@ -21,6 +21,7 @@ from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
     DownloadWithdrawn,
+    PieceArrived,
     PieceAssigned,
     PieceFailed,
     PieceFinished,
@@ -37,7 +38,7 @@ from supernode.core.pieces import (
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Scheduler
 from supernode.core.transitions.accusations import accuse
-from supernode.core.transitions.step import FAILED, Step, about_lease, leases_of, source_of
+from supernode.core.transitions.step import FAILED, Step, about_lease, copy_of, leases_of, source_of
 
 _HAS_IT = (PieceResult.SUCCESS, PieceResult.SEMISUC)
 
@@ -73,7 +74,8 @@ def pull(step: Step, command: Pull) -> Pulled:
         return Pulled(paused=True)
     if task.doubted:
         return Pulled()
-    return _assign(step, task, download, command.count, question)
+    pulled = _assign(step, task, download, command.count, question)
+    return pulled if pulled.assignments or not command.remind else _reminder(step, task, download)
 
 
 def report_piece(step: Step, command: ReportPiece) -> None:
@@ -108,26 +110,38 @@ def _count(step: Step, task: Task, download: Download, piece: PieceNumber, repor
     if download.status is not DownloadStatus.RUNNING or download.done >> piece & 1:
         return
     lease = download.leases.get(piece)
-    if report.result in _HAS_IT:
-        step.emit(
-            PieceFinished(
-                at=step.now,
-                task=task.id,
-                client=download.client,
-                piece=piece,
-                lease=lease.id if lease else None,
-                source=source_of(task, lease.holder) if lease else None,
-                size=digest_length(task.digests[piece]),
-                seconds=step.now - lease.began if lease else None,
+    if report.result is PieceResult.SEMISUC and lease and not lease.overdue:
+        if lease.written_by is None:
+            written_by = step.now + step.state.limits.writing
+            step.emit(
+                PieceArrived(at=step.now, written_by=written_by, **about_lease(step.state, lease))
             )
-        )
-        finish_if_complete(step, task, download)
+    elif report.result in _HAS_IT:
+        finish_piece(step, task, download, piece)
     elif report.result is PieceResult.FAILED and lease:
         if _names(report, lease, task):
             _blame(step, lease)
         else:
             # It was fetching from a holder that has left, and took no notice of the new one.
             step.release([lease.id], Reason.FAILED_EARLIER)
+
+
+def finish_piece(step: Step, task: Task, download: Download, piece: PieceNumber) -> None:
+    """Let a client have a piece, and others have it from its peer."""
+    lease = download.leases.get(piece)
+    step.emit(
+        PieceFinished(
+            at=step.now,
+            task=task.id,
+            client=download.client,
+            piece=piece,
+            lease=lease.id if lease else None,
+            source=source_of(task, lease.holder) if lease else None,
+            size=digest_length(task.digests[piece]),
+            seconds=step.now - lease.began if lease else None,
+        )
+    )
+    finish_if_complete(step, task, download)
 
 
 def _blame(step: Step, lease: Lease) -> None:
@@ -155,6 +169,9 @@ def finish_if_complete(step: Step, task: Task, download: Download) -> None:
 
 
 def _end_download(step: Step, task: Task, download: Download, result: PieceResult | None) -> None:
+    for lease in list(download.leases.values()):
+        if lease.written_by is not None:
+            finish_piece(step, task, download, lease.piece)
     # One that has every piece before we know that they are right ends when we do.
     total = task.piece_total
     has_all = total is not None and not ((1 << total) - 1) & ~download.done
@@ -228,6 +245,16 @@ def _assign(step: Step, task: Task, download: Download, count: int, question: by
     return Pulled(assignments=tuple(_assignment(step, task, lease) for lease in given))
 
 
+def _reminder(step: Step, task: Task, download: Download) -> Pulled:
+    """Return the leases that the client is overdue with, if they are all that it lacks."""
+    if task.status is not CdnStatus.SUCCESS:
+        return Pulled()
+    if download.have | download.leased != task.swarm.known:
+        return Pulled()
+    overdue = (lease for lease in download.leases.values() if lease.overdue)
+    return Pulled(assignments=tuple(_assignment(step, task, lease) for lease in overdue))
+
+
 def _assignment(step: Step, task: Task, lease: Lease) -> Assignment:
     assert task.piece_size is not None
     holder: SeedHolder | PeerHolder = SeedHolder()
@@ -235,8 +262,7 @@ def _assignment(step: Step, task: Task, lease: Lease) -> Assignment:
         source = task.downloads[lease.holder]
         if source.peer is None:
             raise InvariantError(f"lease {lease.id} on a download without a peer")
-        peer = step.state.peers[source.peer]
-        holder = PeerHolder(peer=peer.id, ip=peer.ip, port=peer.port, path=source.path)
+        holder = copy_of(step.state.peers[source.peer], source)
     return Assignment(
         piece_range=piece_range(lease.piece, task.piece_size),
         piece_size=task.piece_size,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from supernode.core.commands import PeerHolder
 from supernode.core.errors import Full, NotFound, TaskConflict
 from supernode.core.events import (
     DownloadSeen,
@@ -197,6 +198,13 @@ def about_lease(state: State, lease: Lease) -> dict[str, Any]:
         "piece": lease.piece,
         "source": source_of(state.tasks[lease.task], lease.holder),
     }
+
+
+def copy_of(peer: Peer, offer: Download) -> PeerHolder:
+    """Return where a peer serves what one of its downloads has."""
+    return PeerHolder(
+        peer=peer.id, client=offer.client, ip=peer.ip, port=peer.port, path=offer.path
+    )
 
 
 def source_of(task: Task, holder: ClientId | None) -> PeerId | None:

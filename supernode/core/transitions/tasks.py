@@ -2,7 +2,14 @@
 
 import math
 
-from supernode.core.commands import HoldTask, PauseTask, PinTask, RegisterTask, RemoveTask
+from supernode.core.commands import (
+    CutTask,
+    HoldTask,
+    PauseTask,
+    PinTask,
+    RegisterTask,
+    RemoveTask,
+)
 from supernode.core.errors import BadField, Full, TaskConflict, TaskEnded
 from supernode.core.events import (
     DownloadFailed,
@@ -14,10 +21,12 @@ from supernode.core.events import (
     TaskPinned,
     TaskRemoved,
     TaskResumed,
+    TaskSized,
     TaskUnpinned,
 )
 from supernode.core.identity import ClientId, TaskId
 from supernode.core.model import CdnStatus, Download, DownloadStatus, Peer, Task
+from supernode.core.pieces import piece_size_for
 from supernode.core.reasons import Reason
 from supernode.core.transitions.claims import check_claim, make_claim
 from supernode.core.transitions.pulls import finish_if_complete
@@ -69,6 +78,18 @@ def _check_room_for_download(step: Step, task: Task | None, client: ClientId) ->
     is_new = task is None or client not in task.downloads
     if is_new and step.state.downloads >= step.state.limits.most_downloads:
         raise Full("downloads")
+
+
+def cut_task(step: Step, command: CutTask) -> int:
+    """Settle a file's piece size, as if its length were not known. Raises NotFound, TaskEnded."""
+    task = step.task(command.task)
+    if task.reason is not None:
+        raise TaskEnded(task.reason, task.detail)
+    if task.piece_size is None:
+        size = piece_size_for(None)
+        step.emit(TaskSized(at=step.now, task=task.id, length=None, piece_size=size))
+    assert task.piece_size is not None
+    return task.piece_size
 
 
 def hold_task(step: Step, command: HoldTask) -> None:

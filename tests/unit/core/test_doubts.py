@@ -6,12 +6,15 @@ from supernode.core.commands import (
     PauseTask,
     RegisterTask,
     RenewTask,
+    SizeTask,
+    StartFetch,
     StartPreheat,
 )
 from supernode.core.errors import TaskConflict
 from supernode.core.events import TaskDoubted
 from supernode.core.identity import ClientId, TaskId
 from supernode.core.model import CdnStatus, Limits, Secrets, TaskSpec
+from supernode.core.pieces import MIB
 from tests.world import Client, World
 
 MEANS = Secrets({"Authorization": "s3cr3t"})
@@ -105,6 +108,16 @@ def test_another_file_is_fetched_for_who_waits_and_the_old_one_offered_no_more()
     world.cache(a.task, 0, 1, 2, 3)
     world.finish(a.task)
     assert {holder for _, holder in b.take()} == {"seed"}
+
+
+def test_another_file_is_cut_as_who_waits_has_been_told() -> None:
+    world, a = complete()
+    world.now += 60
+    asked_again(world)
+    world.do(RenewTask(task=a.task, generation=generation(world, a.task)))
+    world.do(StartFetch(task=a.task))
+    fetch = generation(world, a.task)
+    assert world.do(SizeTask(task=a.task, generation=fetch, length=900 * MIB)) == 4 * MIB
 
 
 def test_what_was_asked_of_an_earlier_generation_counts_no_more() -> None:

@@ -147,7 +147,11 @@ def test_where_a_holder_is_found() -> None:
     a.has(0)
     (assignment,) = b.pull().assignments
     assert assignment.holder == PeerHolder(
-        peer=PeerId("a-10.0.0.1-15001"), ip="10.0.0.1", port=15001, path="/a"
+        peer=PeerId("a-10.0.0.1-15001"),
+        client=ClientId("a"),
+        ip="10.0.0.1",
+        port=15001,
+        path="/a",
     )
     assert assignment.piece_size == SIZE
     assert (

@@ -32,6 +32,7 @@ from supernode.core.commands import (
     Command,
     ConfirmTask,
     CreatePreheat,
+    CutTask,
     DrawSpotCheck,
     EndPreheat,
     Expire,
@@ -467,6 +468,12 @@ class Machine(RuleBasedStateMachine):
     def size(self, known: bool) -> None:
         for task, fetch in self.running():
             self.do(SizeTask(task=task, generation=fetch, length=LENGTH if known else None))
+
+    @rule(who=clients)
+    def cut(self, who: tuple[TaskId, ClientId] | None) -> None:
+        """Whoever is told how a file is cut, is told the same from then on."""
+        if who is not None and (size := self.do(CutTask(task=who[0]))):
+            assert self.do(CutTask(task=who[0])) == size
 
     @rule(piece=st.integers(0, PIECES - 1))
     def cache(self, piece: int) -> None:

@@ -1,0 +1,44 @@
+"""``POST /task/metrics``: how a download went, in its client's words."""
+
+import structlog
+from msgspec import field
+
+from supernode.api import validation
+from supernode.api.decoding import from_json
+from supernode.api.dfget_1_0.answers import say
+from supernode.api.dfget_1_0.codes import Code
+from supernode.api.models import Model, Word
+from supernode.exchange import Answer, Request
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class Outcome(Model):
+    """How a download went."""
+
+    client_id: Word = field(default="", name="cID")
+    task_id: Word = field(default="", name="taskId")
+    success: bool = False
+    reason: Word = field(default="", name="backsourceReason")
+    """Why it went to the origin, as a number; empty or 0: it did not."""
+    duration: float = 0.0
+    """Seconds."""
+
+
+class Outcomes:
+    """The operation."""
+
+    def report(self, request: Request) -> Answer:
+        """``POST /task/metrics``; with another answer it would be said twice."""
+        outcome = from_json(request.body, Outcome)
+        reason = validation.plain("backsourceReason", outcome.reason)
+        from_swarm = reason in ("", "0")
+        (log.debug if outcome.success and from_swarm else log.info)(
+            "a client has ended its download",
+            task=validation.plain("taskId", outcome.task_id),
+            client=validation.plain("cID", outcome.client_id),
+            success=outcome.success,
+            seconds=outcome.duration,
+            went_to_origin_for=None if from_swarm else reason,
+        )
+        return say(Code.REPORTED)
