@@ -122,20 +122,32 @@ class Responder:
 
     async def respond(self, handler: Handler, request: Request) -> Answer:
         """Return the handler's answer, at the latest when its wait is over."""
+        return await self.answer(self.ask(handler, request))
+
+    def ask(self, handler: Handler, request: Request) -> Answer | Wait:
+        """Return what the handler says, and what is wrong with the request if something is."""
         try:
-            outcome = handler(request)
-            while isinstance(outcome, Wait):
-                deadline = self._clock.deadline(outcome.until)
-                if not self._closing:
-                    await self._feed.wait(outcome.topic, deadline, client=outcome.client)
-                time_is_over = self._closing or trio.current_time() >= deadline
-                outcome = outcome.again(time_is_over)
+            return handler(request)
         except DomainError as error:
-            outcome = self._explain(error)
+            return self._explain(error)
+
+    async def answer(self, outcome: Answer | Wait) -> Answer:
+        """Return what becomes of a handler's outcome, at the latest when its wait is over."""
+        while isinstance(outcome, Wait):
+            outcome = await self._ask_again(outcome)
         answer = self._dated(outcome)
         if self._memory is not None and self._memory.is_behind:
             await self._memory.settled()
         return answer
+
+    async def _ask_again(self, wait: Wait) -> Answer | Wait:
+        deadline = self._clock.deadline(wait.until)
+        if not self._closing:
+            await self._feed.wait(wait.topic, deadline, client=wait.client)
+        try:
+            return wait.again(self._closing or trio.current_time() >= deadline)
+        except DomainError as error:
+            return self._explain(error)
 
     def _dated(self, answer: Answer) -> Answer:
         """Return the answer with the number of the last event it takes into account."""

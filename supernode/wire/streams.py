@@ -57,6 +57,7 @@ class GuardedStream(trio.abc.HalfCloseableStream):
         self._all_read = False
         self._peer_finished = False
         self._closed = False
+        self._stopped = False
         set_tcp_options(stream, write_timeout)
 
     @contextmanager
@@ -126,12 +127,20 @@ class GuardedStream(trio.abc.HalfCloseableStream):
             until = min(self._active_at + self._idle_timeout, self._request_by)
             if until <= trio.current_time():
                 return b""
+            if self._stopped:
+                return b""
             with trio.CancelScope(deadline=until) as self._receiving:
                 data = await self._stream.receive_some(max_bytes)
                 self._active_at = trio.current_time()
                 self._peer_finished = not data
                 return bytes(data)
         raise trio.ClosedResourceError
+
+    def stop_reading(self) -> None:
+        """Let the reader be told that the peer has finished, unless a request is being answered."""
+        if not self._requests:
+            self._stopped = True
+            self._receiving.cancel()
 
     async def send_eof(self) -> None:
         """Say that nothing more will be sent."""
