@@ -12,6 +12,7 @@ HEAD_END = b"\r\n\r\n"
 
 _REQUEST_LINE = re.compile(rb"(GET|POST|PUT|DELETE) (/[!-~]*) HTTP/1\.1\r\n")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([!-~\x80-\xff\t ]*)\r\n")
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _METHODS = (b"GET ", b"POST ", b"PUT ", b"DELETE ")
 _LENGTH = re.compile(r"[0-9]{1,9}")
 _NOT_PLAIN = frozenset(
@@ -51,7 +52,8 @@ class HotHead:
 
 def may_be_plain(start: bytes) -> bool:
     """Tell whether a request that begins so may become a plain one."""
-    return any(start.startswith(method[: len(start)]) for method in _METHODS)
+    begins = any(start.startswith(method[: len(start)]) for method in _METHODS)
+    return begins and not _BARE_LINE_FEED.search(start)
 
 
 def plain_head(data: bytes, end: int) -> HotHead | None:
