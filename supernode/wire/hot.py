@@ -148,8 +148,19 @@ class HotConnection:
             else:
                 answered = await exchange.answer()
             goes_on = head.keep_alive and not self._is_closing()
-            await self._stream.send_all(_encoded(*answered, goes_on=goes_on))
+            await self._send(_encoded(*answered, goes_on=goes_on))
         return goes_on
+
+    async def _send(self, data: bytes) -> None:
+        """Send an answer, mostly without waiting; then others have their turn all the same.
+
+        That is when the next request is awaited; if that is there already, before.
+        """
+        sent = self._guarded.send_at_once(data) if self._stream is self._guarded else 0
+        if sent < len(data):
+            await self._stream.send_all(data[sent:])
+        elif self._read:
+            await trio.lowlevel.checkpoint()
 
     async def _answer_unless_hung_up(self, exchange: HotExchange) -> tuple[Answer, str] | None:
         answered = None
