@@ -1,6 +1,5 @@
 """Every request on the record: a name for it, who asked, and one line when it has been answered."""
 
-import logging
 import re
 import secrets
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from hypercorn.typing import (
     HTTPScope,
     WebsocketScope,
 )
-from structlog.contextvars import bind_contextvars
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 ID_HEADER = "x-request-id"
 _ID = re.compile(r"[!-~]{1,64}")
@@ -53,14 +52,13 @@ class Record:
 
     def close(self, status: int | None) -> None:
         """Log that the request has been answered, or not (None)."""
-        if log.isEnabledFor(logging.DEBUG):  # cheaper than to have the line dropped
-            log.debug(
-                "answered" if status else "not answered",
-                method=self.method,
-                path=self.path,
-                status=status,
-                seconds=round(trio.current_time() - self.began, 6),
-            )
+        log.debug(
+            "answered" if status else "not answered",
+            method=self.method,
+            path=self.path,
+            status=status,
+            seconds=round(trio.current_time() - self.began, 6),
+        )
 
 
 async def recorded(
@@ -89,3 +87,4 @@ async def recorded(
     finally:
         if scope["type"] == "http":
             record.close(status)
+        unbind_contextvars("request", "remote")
