@@ -31,6 +31,8 @@ from supernode.api.docs import Docs
 from supernode.api.errors import explain
 from supernode.api.event_log import log_event
 from supernode.api.events import add_events
+from supernode.api.hot import HotTable
+from supernode.api.operations import Operation
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.clock import Clock
@@ -117,8 +119,12 @@ async def run(config: Config) -> None:
         dispatch = Dispatcher(Tracker(recalled.state), feed, clock, chance)
         journaling = Journaling(dispatch, recalled, boot=store.boot_id)
         responder = Responder(feed, clock, explain, journaling)
-        app = _app(config, dispatch, responder, seed, policy)
-        front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
+        operations = _operations(config, dispatch, seed, policy)
+        app = create_app(operations, responder, largest_body=config.http.max_body)
+        add_events(app, feed)
+        hot = HotTable(operations, responder)
+        own_names = await sockets.own_names()
+        front = _front(config, control, app, hot, {*config.http.hosts, *own_names})
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
         async with (
@@ -267,38 +273,34 @@ def _origin(config: Config, policy: OriginPolicy) -> OriginClient:
     )
 
 
-def _app(
-    config: Config,
-    dispatch: Dispatcher,
-    responder: Responder,
-    seed: SeedAddress,
-    policy: OriginPolicy,
-) -> QuartTrio:
+def _operations(
+    config: Config, dispatch: Dispatcher, seed: SeedAddress, policy: OriginPolicy
+) -> list[Operation]:
     clients = config.clients
     call_systems = CallSystems(clients.allow_call_systems, clients.deny_call_systems)
     rest = Rest(dispatch, seed, call_systems=call_systems, forbidden=policy.forbids_url)
-    operations = routes(rest)
+    specified = routes(rest)
     dialect = dfget_1_0.operations(
         dispatch,
         seed,
         call_systems=call_systems,
         abort_without_credentials=clients.without_credentials == "abort",
     )
-    docs = Docs(operations, VERSION)
-    app = create_app(
-        [*operations, *dialect, *docs.operations()], responder, largest_body=config.http.max_body
-    )
-    add_events(app, dispatch.feed)
-    return app
+    return [*specified, *dialect, *Docs(specified, VERSION).operations()]
 
 
 def _front(
-    config: Config, listeners: list[trio.SocketListener], app: QuartTrio, hosts: Collection[str]
+    config: Config,
+    listeners: list[trio.SocketListener],
+    app: QuartTrio,
+    hot: HotTable,
+    hosts: Collection[str],
 ) -> Front:
     http = config.http
     return Front(
         listeners,
         app,
+        hot=hot,
         max_connections=http.max_connections,
         max_connections_per_client=http.max_connections_per_client,
         max_header=http.max_header,

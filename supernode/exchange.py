@@ -5,8 +5,9 @@ parked until there is news on its topic, then asked again; a client that hangs u
 no trace.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, TypeAlias
 from urllib.parse import parse_qs
@@ -20,6 +21,9 @@ from supernode.feed import Feed
 
 MOST_QUERY_FIELDS = 64
 SEQ_HEADER = "Supernode-Seq"
+
+_PLAIN_QUERY = re.compile(r"[^%+&=;]*=[^%+&;]*(?:&[^%+&=;]*=[^%+&;]*){,15}")
+"""A few fields without escapes, as dfget 1.0 sends them."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Request:
     @cached_property
     def query(self) -> dict[str, list[str]]:
         """The query's fields, each with its values in order. Raises BadField."""
+        if _PLAIN_QUERY.fullmatch(self.query_string):
+            return _plain_fields(self.query_string)
         try:
             return parse_qs(
                 self.query_string, keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS
@@ -76,6 +82,15 @@ class Wait:
     client: ClientId
     until: float
     again: "Callable[[bool], Answer | Wait]"
+
+
+def _plain_fields(query: str) -> dict[str, list[str]]:
+    """Return what ``parse_qs`` would of a query without escapes, at a fraction of the cost."""
+    fields: dict[str, list[str]] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        fields.setdefault(name, []).append(value)
+    return fields
 
 
 Handler: TypeAlias = Callable[[Request], Answer | Wait]
@@ -122,21 +137,34 @@ class Responder:
 
     async def respond(self, handler: Handler, request: Request) -> Answer:
         """Return the handler's answer, at the latest when its wait is over."""
+        return await self.answer(self.ask(handler, request))
+
+    def ask(self, handler: Handler, request: Request) -> Answer | Wait:
+        """Return what the handler says, and what is wrong with the request if something is."""
         try:
-            outcome = handler(request)
-            while isinstance(outcome, Wait):
-                deadline = self._clock.deadline(outcome.until)
-                if not self._closing:
-                    await self._feed.wait(outcome.topic, deadline, client=outcome.client)
-                time_is_over = self._closing or trio.current_time() >= deadline
-                outcome = outcome.again(time_is_over)
+            return handler(request)
         except DomainError as error:
-            outcome = self._explain(error)
+            return self._explain(error)
+
+    async def answer(self, outcome: Answer | Wait) -> Answer:
+        """Return what becomes of a handler's outcome, at the latest when its wait is over."""
+        while isinstance(outcome, Wait):
+            outcome = await self._ask_again(outcome)
         answer = self._dated(outcome)
         if self._memory is not None and self._memory.is_behind:
             await self._memory.settled()
         return answer
 
+    async def _ask_again(self, wait: Wait) -> Answer | Wait:
+        deadline = self._clock.deadline(wait.until)
+        if not self._closing:
+            await self._feed.wait(wait.topic, deadline, client=wait.client)
+        try:
+            return wait.again(self._closing or trio.current_time() >= deadline)
+        except DomainError as error:
+            return self._explain(error)
+
     def _dated(self, answer: Answer) -> Answer:
         """Return the answer with the number of the last event it takes into account."""
-        return replace(answer, headers={**answer.headers, SEQ_HEADER: str(self._feed.seq)})
+        headers = {**answer.headers, SEQ_HEADER: str(self._feed.seq)}
+        return Answer(answer.status, answer.body, answer.content_type, headers)

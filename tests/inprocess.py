@@ -4,10 +4,12 @@ import random
 from typing import Any
 
 import httpx2
+import pytest
 
 from supernode.api.app import create_app
 from supernode.api.dfget_1_0 import protocol as dfget_1_0
 from supernode.api.errors import explain
+from supernode.api.hot import HotTable
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.clock import Clock
@@ -26,7 +28,10 @@ from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Responder
 from supernode.feed import Feed
+from tests.front_transport import FrontTransport
 
+through_both = pytest.mark.parametrize("front", [False, True], ids=["quart", "front"])
+"""Of a test that is to hold whichever way requests take; see ``InProcess.browse``."""
 SEED = SeedAddress(ip="10.9.9.9", port=8001)
 
 
@@ -44,14 +49,17 @@ class InProcess:
         self.rest = Rest(self.dispatch, SEED)
         self.responder = Responder(self.feed, self.clock, explain)
         dialect = dfget_1_0.operations(self.dispatch, SEED, abort_without_credentials=abort)
-        self.app = create_app([*routes(self.rest), *dialect], self.responder)
+        operations = [*routes(self.rest), *dialect]
+        self.app = create_app(operations, self.responder)
+        self.hot = HotTable(operations, self.responder)
 
-    def browse(self) -> httpx2.AsyncClient:
-        """Return an HTTP client whose requests end in the app."""
+    def browse(self, *, front: bool = False) -> httpx2.AsyncClient:
+        """Return an HTTP client whose requests end in the app, or in the front's hot table."""
         app: Any = self.app  # typed for ASGI as Hypercorn knows it
-        return httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app), base_url="http://supernode", timeout=None
-        )
+        transport: httpx2.AsyncBaseTransport = httpx2.ASGITransport(app)
+        if front:
+            transport = FrontTransport(self.hot, transport)
+        return httpx2.AsyncClient(transport=transport, base_url="http://supernode", timeout=None)
 
     # the origin's side
 

@@ -1,6 +1,5 @@
 """The handlers bound to Quart: routing, bodies and errors of the web framework's side."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
@@ -11,10 +10,10 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from supernode.api.access import recorded
-from supernode.api.errors import failure
-from supernode.api.negotiation import prefers_plain_text
+from supernode.api.binding import Binding, as_preferred
+from supernode.api.errors import defect, failure
 from supernode.api.operations import Operation
-from supernode.api.paths import at_the_root
+from supernode.api.paths import VARIABLE, at_the_root
 from supernode.core.pieces import MIB
 from supernode.exchange import Answer, Request, Responder
 
@@ -23,7 +22,6 @@ BODY_SECONDS = 20
 
 _IS_V1 = "supernode.is_v1"
 """Key of the scope: whether the request came under ``/api/v1``."""
-_VARIABLE = re.compile(r"{(\w+)}")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -64,9 +62,9 @@ def create_app(
     app.url_map.merge_slashes = False  # it would redirect, with a page of HTML
     for operation in operations:
         app.add_url_rule(
-            _VARIABLE.sub(r"<\1>", operation.path),
+            VARIABLE.sub(r"<\1>", operation.path),
             f"{operation.method} {operation.path}",
-            _bound(operation, responder),
+            _bound(Binding(operation, responder)),
             methods=[operation.method],
             provide_automatic_options=False,
         )
@@ -78,7 +76,7 @@ def create_app(
     return app
 
 
-def _bound(operation: Operation, responder: Responder) -> Callable[..., Awaitable[Response]]:
+def _bound(binding: Binding) -> Callable[..., Awaitable[Response]]:
     async def view(**path_fields: str) -> Response:
         asked = Request(
             path_fields=path_fields,
@@ -87,21 +85,17 @@ def _bound(operation: Operation, responder: Responder) -> Callable[..., Awaitabl
             body=cast("bytes", await request.get_data()),
             is_v1=cast("dict[str, bool]", request.scope)[_IS_V1],
         )
-        answer = await responder.respond(operation.handler, asked)
-        return _response(operation.in_dialect(answer, asked))
+        return _response(await binding.answer(asked, binding.ask(asked)))
 
     return view
 
 
 def _response(answer: Answer) -> Response:
-    """Return the answer; JSON as plain text to a client that prefers that."""
     response = Response(answer.body, answer.status, dict(answer.headers))
-    if not answer.body:
-        response.headers.pop("Content-Type", None)
-    elif answer.content_type == "application/json" and prefers_plain_text(_header("Accept")):
-        response.content_type = "text/plain"
-    else:
+    if answer.body:
         response.content_type = answer.content_type
+    else:
+        response.headers.pop("Content-Type", None)
     return response
 
 
@@ -114,7 +108,8 @@ def _header(name: str) -> str:
 async def _http_error(error: Exception) -> Response:
     """Give the framework's own errors (404, 405, 413, …) the shape of ours."""
     assert isinstance(error, HTTPException)
-    response = _response(failure(error.code or 500, error.description or error.name))
+    problem = failure(error.code or 500, error.description or error.name)
+    response = _response(as_preferred(problem, _header("Accept")))
     if allow := error.get_response().headers.get("Allow"):
         response.headers["Allow"] = allow
     return response
@@ -122,4 +117,4 @@ async def _http_error(error: Exception) -> Response:
 
 async def _defect(error: Exception) -> Response:
     log.error("a request failed", exc_info=error)
-    return _response(failure(500, "the supernode has a defect; its log says more"))
+    return _response(as_preferred(defect(), _header("Accept")))

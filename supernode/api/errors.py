@@ -42,6 +42,11 @@ def failure(status: int, message: str, reason: str = "") -> Answer:
     return Answer(status, msgspec.json.encode(body))
 
 
+def defect() -> Answer:
+    """Return the answer when something went wrong that must not."""
+    return failure(500, "the supernode has a defect; its log says more")
+
+
 def _status_of(reason: Reason) -> int:
     """Return the status for a download whose task ended without success."""
     if reason.is_origins_fault:

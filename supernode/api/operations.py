@@ -27,6 +27,7 @@ class Operation:
         errors: what else may be answered, and when.
         waits: whether a success may be waited for (``Prefer: wait``).
         extension: whether the specification does not have it.
+        hot: whether it is a part of every download's life, so that its requests are the most.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Operation:
     errors: dict[int, str] = field(default_factory=dict)
     waits: bool = False
     extension: bool = False
+    hot: bool = False
 
     def in_dialect(self, answer: Answer, request: Request) -> Answer:
         """Return the answer, a success with v1's status if that is how it was asked for."""

@@ -1,6 +1,12 @@
-"""Where the operations are besides the root: under ``/api/v1`` and behind ``/v{x.y}``, as in v1."""
+"""Paths of operations: variable parts, and where they are besides the root.
+
+That is under ``/api/v1`` and behind ``/v{x.y}``, as in v1.
+"""
 
 import re
+
+VARIABLE = re.compile(r"{(\w+)}")
+"""A variable part of an operation's path."""
 
 _PREFIX = re.compile(r"(?:/v[0-9.]+)?(?P<v1>/api/v1)?(?=/)")
 

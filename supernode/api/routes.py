@@ -52,6 +52,7 @@ def routes(rest: Rest) -> list[Operation]:
             tag="System",
             answer=str,
             success="yes",
+            hot=True,
         ),
         Operation(
             method="POST",
@@ -64,6 +65,7 @@ def routes(rest: Rest) -> list[Operation]:
             success="the peer's ID, the same if it was known",
             status=201,
             errors=_BAD | _FULL,
+            hot=True,
         ),
         Operation(
             method="GET",
@@ -98,6 +100,7 @@ def routes(rest: Rest) -> list[Operation]:
             status=204,
             v1_status=200,
             errors=_NO_PEER,
+            hot=True,
         ),
         Operation(
             method="POST",
@@ -144,6 +147,7 @@ def routes(rest: Rest) -> list[Operation]:
             status=201,
             errors=_BAD | _REFUSED | _NO_PEER | _CONFLICT | _NO_FILE | _FULL,
             waits=True,
+            hot=True,
         ),
         Operation(
             method="GET",
@@ -187,6 +191,7 @@ def routes(rest: Rest) -> list[Operation]:
             success="pieces to fetch; none: there are none yet, or the download has ended",
             errors=_BAD | _FORBIDDEN | _NO_CLIENT | _ENDED,
             waits=True,
+            hot=True,
         ),
         Operation(
             method="PUT",
@@ -196,6 +201,7 @@ def routes(rest: Rest) -> list[Operation]:
             tag="Piece",
             body=PieceUpdateRequest,
             errors=_BAD | _NO_CLIENT,
+            hot=True,
         ),
         Operation(
             method="DELETE",

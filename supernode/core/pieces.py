@@ -8,6 +8,7 @@ framed, and every range on the wire is framed too.
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NewType
 
 MIB = 1 << 20
@@ -105,6 +106,7 @@ def piece_range(number: int, piece_size: int) -> str:
     return f"{number * piece_size}-{(number + 1) * piece_size - 1}"
 
 
+@lru_cache(maxsize=4096)
 def parse_piece_range(text: str, piece_size: int) -> PieceNumber:
     """Return the number of the piece that ``text`` (``start-end``) is the range of.
 

@@ -33,8 +33,10 @@ from supernode.wire.browsers import BrowserRule
 from supernode.wire.clients import ConnectionCounts, client_of
 from supernode.wire.gate import gated
 from supernode.wire.guard import guard, tame
+from supernode.wire.hot import HotConnection, HotTable
 from supernode.wire.lifespan import lifespan
 from supernode.wire.refusals import Refusals
+from supernode.wire.replay import Replayed
 from supernode.wire.streams import GuardedStream
 from supernode.wire.tls import secured
 
@@ -52,6 +54,7 @@ class Front:
     Args:
         listeners: sockets that listen already; closed when the front stops accepting.
         app: the web app; its configuration is changed (``guard.tame``).
+        hot: requests that are answered without it; None: all are for the app.
         max_connections: how many are served at a time; one more is answered 503, or, under TLS,
             closed.
         write_timeout: how long a client may stop reading, in seconds.
@@ -76,6 +79,7 @@ class Front:
         write_timeout: float,
         drain_timeout: float,
         idle_timeout: float,
+        hot: HotTable | None = None,
         max_connections_per_client: int | None = None,
         max_header: int = MAX_HEADER,
         hosts: Collection[str] = (),
@@ -90,6 +94,8 @@ class Front:
         self._write_timeout = write_timeout
         self._drain_timeout = drain_timeout
         self._idle_timeout = idle_timeout
+        self._hot = hot
+        self._max_header = max_header
         self._config = _hypercorn_config(idle_timeout, max_header)
         self._context = WorkerContext(max_requests=None)
         self._ssl_context = ssl_context
@@ -118,6 +124,8 @@ class Front:
                 await self._accept(connections, state, task_status)
                 # From now on idle connections close, and busy ones after their response.
                 await self._context.terminated.set()
+                for stream in self._open:
+                    stream.stop_reading()
             nursery.cancel_scope.cancel()
 
     async def _accept(
@@ -177,7 +185,7 @@ class Front:
             self._open.discard(guarded)
 
     async def _serve(self, stream: GuardedStream, state: LifespanState) -> None:
-        """Hand the connection to whoever answers it; that is Hypercorn, for every request."""
+        """Answer what is hot; from the first request on that is not, Hypercorn serves."""
         served: GuardedStream | trio.SSLStream[GuardedStream] | None = stream
         if self._ssl_context is not None:
             served = await secured(stream, self._ssl_context)
@@ -190,13 +198,32 @@ class Front:
 
         connection_state = ConnectionState(state.copy())
         with stream.lifetime:
+            begun = await self._serve_hot(stream, served)
+            if begun is None:
+                await served.aclose()
+                return
             await TCPServer(
                 ASGIWrapper(app),
                 self._config,
                 self._context,
                 connection_state,
-                cast("Any", served),  # declared as SSLStream, plain ones are served as well
+                cast("Any", Replayed(served, begun)),  # declared as SSLStream
             ).run()
+
+    async def _serve_hot(
+        self, guarded: GuardedStream, stream: GuardedStream | trio.SSLStream[GuardedStream]
+    ) -> bytes | None:
+        """Answer hot requests; return how the first one begins that is none, if there is one."""
+        is_http2 = isinstance(stream, trio.SSLStream) and stream.selected_alpn_protocol() == "h2"
+        if self._hot is None or is_http2:
+            return b""
+        return await HotConnection(
+            stream,
+            guarded,
+            self._hot,
+            largest_head=self._max_header,
+            is_closing=self._shut.is_set,
+        ).serve()
 
 
 def _hypercorn_config(idle_timeout: float, max_header: int) -> Config:

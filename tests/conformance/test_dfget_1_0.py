@@ -25,7 +25,7 @@ from supernode.core.pieces import PieceDigest, PieceNumber, framed_piece_length
 from supernode.core.reasons import Reason
 from supernode.feed import TO_FETCH
 from supernode.services.expiry import Expiry
-from tests.inprocess import SEED, InProcess
+from tests.inprocess import SEED, InProcess, through_both
 
 Recorded = dict[str, Any]
 
@@ -274,10 +274,13 @@ class Replay:
             assert answer.json()["code"] == (502 if query else 501)
 
 
+@through_both
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda entry: entry["scenario"])
-async def test_recorded_downloads(autojump_clock: MockClock, scenario: Recorded) -> None:
+async def test_recorded_downloads(
+    autojump_clock: MockClock, scenario: Recorded, front: bool
+) -> None:
     node = InProcess()
-    replay = Replay(node, node.browse(), scenario)
+    replay = Replay(node, node.browse(front=front), scenario)
     async with replay.client, trio.open_nursery() as nursery:
         nursery.start_soon(origin, node, replay.files)
         await nursery.start(Expiry(node.dispatch).run)

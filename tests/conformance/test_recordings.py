@@ -29,7 +29,7 @@ from supernode.core.pieces import (
 )
 from supernode.storage.piece_files import PieceStore
 from supernode.wire.data_port import DataPort
-from tests.inprocess import SEED, InProcess
+from tests.inprocess import SEED, InProcess, through_both
 
 Recorded = dict[str, Any]
 
@@ -85,6 +85,7 @@ def test_task_ids(entry: Recorded) -> None:
     assert piece_size_for(entry["answer"]["fileLength"]) == entry["answer"]["pieceSize"]
 
 
+@through_both
 @pytest.mark.parametrize(
     "entry",
     [
@@ -94,10 +95,10 @@ def test_task_ids(entry: Recorded) -> None:
     ],
     ids=lambda entry: entry["scenario"],
 )
-async def test_registrations(autojump_clock: MockClock, entry: Recorded) -> None:
+async def test_registrations(autojump_clock: MockClock, entry: Recorded, front: bool) -> None:
     """The same wish through the specification's operations meets in the same task."""
     node = InProcess()
-    async with node.browse() as client:
+    async with node.browse(front=front) as client:
         peer = await client.post(
             "/peers", json={name: entry[name] for name in ("ip", "hostName", "port")}
         )
@@ -147,15 +148,16 @@ def test_digests(file: Recorded) -> None:
     assert [digest_of(framed)] == [piece["pieceMd5"] for piece in file["pieces"]]
 
 
+@through_both
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file["url"])
-async def test_pieces_of_the_seed(autojump_clock: MockClock, file: Recorded) -> None:
+async def test_pieces_of_the_seed(autojump_clock: MockClock, file: Recorded, front: bool) -> None:
     """What ``/peer/task`` said of a piece is what our answer to a pull says."""
     node = InProcess()
     task = TaskId(file["taskId"])
     wish = {"rawURL": file["url"], "cID": "c"}
     if file["scenario"] == "s08":
         wish["md5"] = file["md5"]
-    async with node.browse() as client:
+    async with node.browse(front=front) as client:
         assert (await client.post("/tasks", json=wish)).json() == {"ID": task}
         node.size(task, file["httpFileLength"])
         for piece in file["pieces"]:
@@ -246,10 +248,11 @@ async def test_pieces_as_they_are_served(tmp_path: Path, file: Recorded) -> None
             port.shut()
 
 
+@through_both
 @pytest.mark.parametrize("entry", recorded("peers.json"), ids=lambda entry: entry["body"])
-async def test_peers(autojump_clock: MockClock, entry: Recorded) -> None:
+async def test_peers(autojump_clock: MockClock, entry: Recorded, front: bool) -> None:
     """v1 takes the same bodies; what it calls 500 is the specification's 400."""
-    async with InProcess().browse() as client:
+    async with InProcess().browse(front=front) as client:
         answer = await client.post("/peers", content=entry["body"])
     nameless = '"hostName":""' in entry["body"]  # which v1 takes, and nobody could tell apart
     if entry["status"] == 201 and not nameless:

@@ -8,6 +8,7 @@ import trio
 from quart_trio import QuartTrio
 
 from supernode.wire.front import MAX_HEADER, Front
+from supernode.wire.hot import HotTable
 
 LIMIT_SECONDS = 10
 
@@ -16,6 +17,7 @@ LIMIT_SECONDS = 10
 async def serving(
     app: QuartTrio,
     *,
+    hot: HotTable | None = None,
     max_connections: int = 10,
     write_timeout: float = 60,
     drain_timeout: float = 60,
@@ -31,6 +33,7 @@ async def serving(
         front = Front(
             listeners,
             app,
+            hot=hot,
             max_connections=max_connections,
             write_timeout=write_timeout,
             drain_timeout=drain_timeout,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import parse_qs
 
 import pytest
 import trio
@@ -215,3 +216,9 @@ def test_a_query_of_too_many_fields_is_refused() -> None:
     assert len(Request(query_string="&".join(f"f{n}=" for n in range(64))).query) == 64
     with pytest.raises(BadField):
         _ = Request(query_string="&".join(f"f{n}=" for n in range(65))).query
+
+
+@given(st.lists(st.tuples(st.text("ab:~é /?", max_size=3), st.text("ab:~é=/?", max_size=3))))
+def test_a_plain_query_reads_like_any_other(fields: list[tuple[str, str]]) -> None:
+    query = "&".join(f"{name}={value}" for name, value in fields)
+    assert Request(query_string=query).query == parse_qs(query, keep_blank_values=True)

@@ -57,7 +57,13 @@ def operations(
 
 def _operation(method: str, path: str, handler: Handler, summary: str) -> Operation:
     return Operation(
-        method=method, path=path, handler=handler, summary=summary, tag="dfget 1.0", extension=True
+        method=method,
+        path=path,
+        handler=handler,
+        summary=summary,
+        tag="dfget 1.0",
+        extension=True,
+        hot=True,
     )
 
 
