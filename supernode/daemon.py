@@ -45,7 +45,10 @@ from supernode.feed import Feed
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
 from supernode.recording.dumps import STALLED, Dumps
+from supernode.registry.client import Registries
+from supernode.services.blob_access import BlobAccess
 from supernode.services.cdn import Cdn
+from supernode.services.copying import Copying
 from supernode.services.dumping import Dumping
 from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
@@ -54,9 +57,11 @@ from supernode.services.journaling import Journaling
 from supernode.services.preheating import Preheating
 from supernode.services.recalling import recall
 from supernode.services.repairing import Repair
+from supernode.services.resolving import Resolving
 from supernode.services.restoration import Restoration
 from supernode.services.revalidation import Revalidation
 from supernode.services.spot_checks import SpotChecks
+from supernode.services.surveying import Surveying
 from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
 from supernode.supervision import RestartPolicy, Service, outlasting, supervise

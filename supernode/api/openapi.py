@@ -42,6 +42,7 @@ _TAGS = {
     "Task": "Files, and who downloads them.",
     "Piece": "The parts of a file: who shall take which from whom, and what became of it.",
     "PreheatTask": "Jobs that fetch a file before anybody asks for it.",
+    "Harbor": "What Harbor and registries ask of other preheat providers.",
     "System": "The supernode itself.",
 }
 
@@ -276,7 +277,7 @@ def _description(operation: Operation) -> str:
 
 
 def _parameters(operation: Operation, schemas: _Schemas) -> list[Json]:
-    kind = operation.path.split("/")[1].removesuffix("s")
+    kind = operation.path.partition("/{")[0].rpartition("/")[2].removesuffix("s")
     about = {"id": f"ID of the {kind}.", "pieceRange": _PIECE_RANGE}
     parameters = [
         _parameter(

@@ -44,8 +44,17 @@ from supernode.core.commands import (
     VerifyPieces,
 )
 from supernode.core.events import Event
-from supernode.core.identity import PeerId, PreheatId, TaskId
-from supernode.core.model import Limits, Part, Peer, Preheat, Task, TaskSpec
+from supernode.core.identity import PartId, PeerId, PreheatId, TaskId
+from supernode.core.model import (
+    CdnStatus,
+    Limits,
+    Part,
+    Peer,
+    Preheat,
+    Source,
+    Task,
+    TaskSpec,
+)
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
@@ -170,6 +179,10 @@ class Tracker:
         """Return a preheat. Raises NotFound."""
         return known(self._state.preheats, preheat, "preheat")
 
+    def part(self, part: PartId) -> Part:
+        """Return a file of a preheat. Raises NotFound."""
+        return known(self._state.parts, part, "part of a preheat")
+
     def preheats(self) -> Collection[Preheat]:
         """Return all preheats, in the order they were asked for."""
         return self._state.preheats.values()
@@ -193,6 +206,21 @@ class Tracker:
     def spec_of(self, part: Part) -> TaskSpec:
         """Return what is to be fetched for a part of a preheat."""
         return self._state.spec_of(part)
+
+    def expected_source(self, task: TaskId, sha256: str) -> Source:
+        """Return where the file of a task would come from if it were preheated now.
+
+        Args:
+            task: its ID; it need not be known.
+            sha256: what the file must hash to; empty: whatever the origin has.
+        """
+        known_one = self._state.tasks.get(task)
+        if known_one is not None and known_one.status is CdnStatus.SUCCESS:
+            if sha256 in ("", known_one.sha256):
+                return Source.CACHE
+        elif sha256 in self._state.complete:
+            return Source.COPY
+        return Source.ORIGIN
 
     def preheats_fetching(self, task: TaskId) -> Collection[Preheat]:
         """Return the preheats that wait for a task because it is one of their own."""
