@@ -81,7 +81,7 @@ def parse(text: str, plain_http: Container[str] = ()) -> Reference:
 
     Args:
         text: as it came.
-        plain_http: registries, as they are written in short, that are spoken to without TLS.
+        plain_http: registries, as in short and in lower case, that are spoken to without TLS.
 
     Raises:
         BadReference: it names no image.
@@ -99,7 +99,22 @@ def parse(text: str, plain_http: Container[str] = ()) -> Reference:
 def repository_of(blob_url: str) -> Repository | None:
     """Return the repository whose blob is at ``blob_url``; None: it is not the URL of a blob."""
     match = _BLOB_URL.match(blob_url)
-    return None if match is None else Repository(match["base"], match["name"])
+    try:
+        checked_url(match["base"] if match else "")
+    except ValueError:
+        return None
+    return Repository(match["base"], match["name"]) if match else None
+
+
+def registry_url(name: str, *, plain_http: bool) -> str:
+    """Return what the URLs of a registry begin with.
+
+    Args:
+        name: as in the short name of an image.
+        plain_http: whether it is spoken to without TLS.
+    """
+    host = _DOCKER_HUB_API if name.lower() == _DOCKER_HUB else name
+    return f"{'http' if plain_http else 'https'}://{host}"
 
 
 def checked_digest(text: str) -> str:
@@ -132,12 +147,10 @@ def _of_short(text: str, plain_http: Container[str]) -> Reference:
         raise BadReference("it names no registry: expected registry/name:tag")
     rest, at, digest = rest.partition("@")
     name, colon, tag = rest.partition(":")
-    if registry == _DOCKER_HUB:
-        registry = _DOCKER_HUB_API
-        name = name if "/" in name else f"library/{name}"
-    scheme = "http" if registry in plain_http else "https"
+    if registry.lower() == _DOCKER_HUB and "/" not in name:
+        name = f"library/{name}"
     return Reference(
-        base=f"{scheme}://{registry}",
+        base=registry_url(registry, plain_http=registry.lower() in plain_http),
         name=_checked_name(name),
         tag=_checked_tag(tag) if colon or not at else "",
         digest=checked_digest(digest) if at else "",
