@@ -121,20 +121,32 @@ async def run(config: Config) -> None:
         dispatch = Dispatcher(Tracker(recalled.state), feed, clock, chance)
         journaling = Journaling(dispatch, recalled, boot=store.boot_id)
         responder = Responder(feed, clock, explain, journaling)
-        app = _app(config, dispatch, responder, seed, policy)
+        origin, asked = _origin(config, policy), _origin(config, policy)
+        registries = Registries(asked, {})
+        surveying = Surveying(dispatch, asked, registries)
+        app = _app(config, dispatch, responder, seed, policy, registries, surveying)
         front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
         async with (
-            _origin(config, policy) as origin,
+            origin,
+            asked,
             outlasting("journaling", journaling.run, RestartPolicy()),
             trio.open_nursery() as root,
         ):
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
             services = _services(
-                config, dispatch, store, origin, policy, recalled.boots, journaling.settled
+                config,
+                dispatch,
+                store,
+                origin,
+                policy,
+                registries,
+                recalled.boots,
+                journaling.settled,
             )
+            services["surveying"] = surveying.run
             if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:
                     await ports.start(data_port.run)
@@ -185,6 +197,7 @@ def _services(
     store: PieceStore,
     origin: OriginClient,
     policy: OriginPolicy,
+    registries: Registries,
     boots: Mapping[TaskId, str],
     settled: Callable[[], Awaitable[None]],
 ) -> dict[str, Service]:
@@ -195,7 +208,9 @@ def _services(
         origin,
         most_fetches=config.origin.max_connections,
         most_per_origin=config.origin.max_connections_per_origin,
+        headers_for=BlobAccess(dispatch.tracker, registries).headers_for,
     )
+    preheating = Preheating(dispatch, Resolving(dispatch, registries), Copying(dispatch, store))
     disk = config.disk
     eviction = Eviction(dispatch, store, settled, high=disk.high, low=disk.low)
     dumping = Dumping(dispatch, Dumps(config.disk.state_dir))
@@ -206,7 +221,7 @@ def _services(
         "eviction": eviction.run,
         "cdn": cdn.run,
         "revalidation": Revalidation(dispatch, origin).run,
-        "preheating": Preheating(dispatch).run,
+        "preheating": preheating.run,
         "inspection": Inspector(dispatch, policy).run,
         "spot checks": SpotChecks(dispatch, policy).run,
         "expiry": Expiry(dispatch).run,
@@ -277,6 +292,8 @@ def _app(
     responder: Responder,
     seed: SeedAddress,
     policy: OriginPolicy,
+    registries: Registries,
+    surveying: Surveying,
 ) -> QuartTrio:
     clients = config.clients
     rest = Rest(
@@ -284,6 +301,8 @@ def _app(
         seed,
         call_systems=CallSystems(clients.allow_call_systems, clients.deny_call_systems),
         forbidden=policy.forbids_url,
+        parse_image=registries.parse,
+        survey=surveying.begin,
     )
     operations = routes(rest)
     docs = Docs(operations, VERSION)

@@ -70,9 +70,7 @@ class DryRuns:
                 detail=f"it was not known within {LONGEST_SECONDS:g} s",
             )
         if survey.reason is not None:
-            return DryRun(
-                can_authenticate=False, reason=survey.reason.code, detail=survey.detail
-            )
+            return DryRun(can_authenticate=False, reason=survey.reason.code, detail=survey.detail)
         found = DryRun(can_authenticate=True, digest=survey.manifest)
         for blob in survey.blobs:
             shown = self._blob(wish, blob)

@@ -469,9 +469,9 @@ class PreheatCreateResponse(Model):
     preheats: Annotated[
         list[BatchedPreheat], _extension("In the order of `urls`, if there were any.")
     ] = field(default_factory=list)
-    dry_run: Annotated[DryRun | None, _extension("Nothing is fetched then, and there is no ID.")] = (
-        field(default=None, name="dryRun")
-    )
+    dry_run: Annotated[
+        DryRun | None, _extension("Nothing is fetched then, and there is no ID.")
+    ] = field(default=None, name="dryRun")
 
 
 class PreheatBlob(Model, kw_only=True):

@@ -81,9 +81,7 @@ def batch_info(batch: PreheatId, preheats: Collection[Preheat]) -> PreheatInfo:
 
 def batched(preheat: Preheat) -> BatchedPreheat:
     """Return one of a batch's preheats as it is shown."""
-    return BatchedPreheat(
-        url=shown_task_url(preheat.spec), id=preheat.id, status=preheat.status
-    )
+    return BatchedPreheat(url=shown_task_url(preheat.spec), id=preheat.id, status=preheat.status)
 
 
 def in_words(reason: Reason | None, detail: str) -> str:

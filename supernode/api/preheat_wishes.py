@@ -4,6 +4,7 @@ Nobody is contacted for it: what only a registry can tell is found out by the pr
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from supernode.api import validation
@@ -26,12 +27,12 @@ class Wish:
 
     Args:
         url: of the file, or of the image's manifest, or an image's short name.
-        field: what ``url`` is called, for error messages.
+        named: what ``url`` is called, for error messages.
         digest: of the image's manifest, if it was said.
     """
 
     url: str
-    field: str = "url"
+    named: str = "url"
     filter: str = ""
     identifier: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -61,25 +62,23 @@ class Wishes:
 
     def file(self, wish: Wish) -> CreatePreheat:
         """Return how to have a file fetched. Raises BadField, Forbidden."""
-        url = validation.url(wish.field, wish.url)
+        url = validation.url(wish.named, wish.url)
         filtered = task_url(url, validation.plain("filter", wish.filter).split("&"))
         return CreatePreheat(spec=self._spec(wish, url, filtered))
 
     def image(self, wish: Wish) -> CreatePreheat:
         """Return how to have an image fetched. Raises BadField, Forbidden."""
-        text = validation.plain(wish.field, validation.required(wish.field, wish.url))
+        text = validation.plain(wish.named, validation.required(wish.named, wish.url))
         try:
             image = self._parse_image(text)
         except BadReference as error:
-            raise BadField(wish.field, str(error)) from None
+            raise BadField(wish.named, str(error)) from None
         try:
             platforms = Platforms.parse(wish.platform)
         except ValueError as error:
             raise BadField("platform", str(error)) from None
-        try:
+        with suppress(BadReference):  # without a digest that can be verified the URL counts
             image = image.pinned(wish.digest)
-        except BadReference:
-            pass  # one that cannot be verified is of no use: what the URL names counts
         url = image.manifest_url_of(image.tag or image.digest)
         return CreatePreheat(
             spec=self._spec(wish, url, url),
@@ -94,7 +93,7 @@ class Wishes:
 
     def _spec(self, wish: Wish, url: str, filtered: str) -> TaskSpec:
         if why := self._forbidden(url):
-            raise BadField(wish.field, why)
+            raise BadField(wish.named, why)
         spec = TaskSpec(
             raw_url=url,
             task_url=filtered,

@@ -59,12 +59,10 @@ class Preheats:
         )
         return as_json(200, self._create_batch(asked.urls, wanted))
 
-    def _wish(
-        self, asked: PreheatCreateRequest, kind: str, url: str, field: str
-    ) -> CreatePreheat:
+    def _wish(self, asked: PreheatCreateRequest, kind: str, url: str, field: str) -> CreatePreheat:
         wish = Wish(
             url=url,
-            field=field,
+            named=field,
             filter=asked.filter,
             identifier=asked.identifier,
             headers=asked.headers,

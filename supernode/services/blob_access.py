@@ -53,9 +53,7 @@ class BlobAccess:
                 continue
             try:
                 with trio.fail_after(LONGEST_SECONDS):
-                    return await self._keys.headers_for(
-                        spec.raw_url, preheat.spec.headers.reveal()
-                    )
+                    return await self._keys.headers_for(spec.raw_url, preheat.spec.headers.reveal())
             except trio.TooSlowError:
                 problem = f"the registry did not let us in within {LONGEST_SECONDS:g} s"
                 refusal = OriginError(Reason.ORIGIN_TIMEOUT, problem, may_pass=True)

@@ -37,7 +37,7 @@ class Images(Protocol):
 
 
 class Resolving:
-    """Finds out of which files images consist. Whatever goes wrong ends the preheat with its reason.
+    """Finds out of which files images consist; what goes wrong ends the preheat with its reason.
 
     Args:
         dispatch: the door to the tracker.

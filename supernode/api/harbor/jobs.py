@@ -1,4 +1,4 @@
-"""``/oapi/v1/jobs`` and ``/healthy``: Dragonfly 2's preheat jobs, as Harbor 2.12 and later use them.
+"""``/oapi/v1/jobs`` and ``/healthy``: Dragonfly 2's preheat jobs, as Harbor 2.12 and later do it.
 
 A job is a preheat; its ID is the preheat's as an integer. Copies are made here, whatever the scope
 that is asked for.
@@ -67,7 +67,7 @@ class Jobs:
         args = asked.args
         wish = Wish(
             url=validation.required("args.url", args.url),
-            field="args.url",
+            named="args.url",
             filter=args.filtered_query_params,
             headers=args.headers,
             platform=args.platform,

@@ -46,8 +46,8 @@ class Notifications:
     def receive(self, request: Request) -> Answer:
         """``POST /registry/notifications``: images that were pushed are preheated.
 
-        What else was done, and what cannot be preheated, is ignored: the registry would say it again
-        and again.
+        What else was done, and what cannot be preheated, is ignored: the registry would only say
+        it again and again.
         """
         told = from_json(request.body, Notification)
         answer = NotificationAnswer()
@@ -64,7 +64,7 @@ class Notifications:
 
     def _preheat(self, event: NotifiedEvent) -> str:
         target = event.target
-        wish = Wish(url=target.url, field="target.url", digest=target.digest)
+        wish = Wish(url=target.url, named="target.url", digest=target.digest)
         return self._dispatch(self._wishes.image(wish))
 
 

@@ -84,9 +84,7 @@ def create_batch(step: Step, command: CreateBatch) -> Batched:
     wanted = [_wanted(step, wish) for wish in command.wishes]
     new = {preheat.key for preheat in wanted if _joined(step.state, preheat) is None}
     _check_room(step, len(new))
-    preheats = tuple(
-        _joined(step.state, preheat) or _register(step, preheat) for preheat in wanted
-    )
+    preheats = tuple(_joined(step.state, preheat) or _register(step, preheat) for preheat in wanted)
     batch = _new_id(step)
     step.emit(BatchRegistered(at=step.now, batch=batch, preheats=preheats))
     while len(step.state.batches) > step.state.limits.most_batches:
@@ -305,9 +303,7 @@ def copy_task(step: Step, command: CopyTask) -> int:
     step.register_task(identity, spec, adopted_from=step.now)
     step.emit(TaskStarted(at=step.now, task=identity))
     step.emit(
-        TaskSized(
-            at=step.now, task=identity, length=source.length, piece_size=source.piece_size
-        )
+        TaskSized(at=step.now, task=identity, length=source.length, piece_size=source.piece_size)
     )
     step.emit(
         PiecesListed(
