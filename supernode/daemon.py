@@ -33,6 +33,7 @@ from supernode.api.events import add_events
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.clock import Clock
+from supernode.config import registries
 from supernode.config.errors import ConfigError
 from supernode.config.settings import Config
 from supernode.config.tls import server_context
@@ -263,7 +264,7 @@ def _policy(
 ) -> OriginPolicy:
     own = [(seed.ip, seed.port), *map(sockets.address_of, listeners)]
     return OriginPolicy(
-        allow=config.origin.allow,
+        allow=[*config.origin.allow, *registries.allowed(config.registries)],
         deny=config.origin.deny,
         ports=config.origin.ports,
         own=[(ip_address(ip), port) for ip, port in own],
@@ -283,6 +284,7 @@ def _origin(config: Config, policy: OriginPolicy) -> OriginClient:
         rate_per_origin=settings.rate_per_origin,
         floor=settings.slowest_rate,
         proxy=settings.proxy,
+        sites=registries.sites(config.registries),
     )
 
 

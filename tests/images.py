@@ -60,7 +60,7 @@ def config(platform: str = "linux/amd64", media_type: str = OCI_CONFIG) -> Conte
 
 def manifest(
     config: Content | None,
-    layers: Sequence[Content],
+    layers: Sequence[Content | Mapping[str, object]],
     media_type: str = OCI_MANIFEST,
     **more: object,
 ) -> Content:
@@ -69,14 +69,16 @@ def manifest(
         "schemaVersion": 2,
         "mediaType": media_type,
         "config": config and config.descriptor(),
-        "layers": [each.descriptor() for each in layers],
+        "layers": list(map(_described, layers)),
         **more,
     }
     return Content(_json(_without_none(body)), media_type)
 
 
 def index(
-    entries: Mapping[str, Content] | Sequence[Content], media_type: str = OCI_INDEX, **more: object
+    entries: Mapping[str, Content] | Sequence[Content | Mapping[str, object]],
+    media_type: str = OCI_INDEX,
+    **more: object,
 ) -> Content:
     """Return an index, or a manifest list: of manifests by platform, or without platforms."""
     if isinstance(entries, Mapping):
@@ -84,9 +86,13 @@ def index(
             each.descriptor(platform=_platform(platform)) for platform, each in entries.items()
         ]
     else:
-        listed = [each.descriptor() for each in entries]
+        listed = [dict(_described(each)) for each in entries]
     body = {"schemaVersion": 2, "mediaType": media_type, "manifests": listed, **more}
     return Content(_json(_without_none(body)), media_type)
+
+
+def _described(entry: Content | Mapping[str, object]) -> Mapping[str, object]:
+    return entry.descriptor() if isinstance(entry, Content) else entry
 
 
 def _platform(text: str) -> dict[str, str]:

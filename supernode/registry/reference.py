@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from supernode.origin.url import checked_url
 
+LONGEST = 2048
 LONGEST_NAME = 255
+_USUAL_TAG = "latest"
 
 _DOCKER_HUB = "docker.io"
 _DOCKER_HUB_API = "index.docker.io"
@@ -17,10 +19,6 @@ _NAME = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")  # one part of it
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ANY_DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-zA-Z=_-]+")
-_MANIFEST_URL = re.compile(
-    r"(?P<base>https?://[^?#]+?)/v2/(?P<name>[^?#]+)/manifests/(?P<what>[^/]*)"
-)
-_BLOB_URL = re.compile(r"(?P<base>https?://[^?#]+?)/v2/(?P<name>[^?#]+)/blobs/(?P<digest>[^/?#]*)")
 
 
 class BadReference(ValueError):
@@ -86,6 +84,8 @@ def parse(text: str, plain_http: Container[str] = ()) -> Reference:
     Raises:
         BadReference: it names no image.
     """
+    if len(text) > LONGEST:
+        raise BadReference(f"{len(text)} characters are too many")
     reference = _of_url(text) if "://" in text else _of_short(text, plain_http)
     try:
         url = checked_url(reference.base)
@@ -98,12 +98,12 @@ def parse(text: str, plain_http: Container[str] = ()) -> Reference:
 
 def repository_of(blob_url: str) -> Repository | None:
     """Return the repository whose blob is at ``blob_url``; None: it is not the URL of a blob."""
-    match = _BLOB_URL.match(blob_url)
+    repository, digest = _taken_apart(blob_url, "/blobs/")
     try:
-        checked_url(match["base"] if match else "")
+        checked_url(repository.base)
     except ValueError:
         return None
-    return Repository(match["base"], match["name"]) if match else None
+    return repository if digest else None
 
 
 def registry_url(name: str, *, plain_http: bool) -> str:
@@ -132,13 +132,23 @@ def checked_digest(text: str) -> str:
 
 
 def _of_url(text: str) -> Reference:
-    match = _MANIFEST_URL.fullmatch(text)
-    if match is None:
-        raise BadReference("expected the URL of a manifest: https://registry/v2/name/manifests/tag")
-    what = match["what"]
+    repository, what = _taken_apart(text, "/manifests/")
+    if set("?#") & set(text) or not what:
+        expected = "https://registry/v2/name/manifests/tag"
+        raise BadReference(f"expected the URL of a manifest: {expected}")
+    name = _checked_name(repository.name)
     if ":" in what:
-        return Reference(match["base"], _checked_name(match["name"]), digest=checked_digest(what))
-    return Reference(match["base"], _checked_name(match["name"]), tag=_checked_tag(what))
+        return Reference(repository.base, name, digest=checked_digest(what))
+    return Reference(repository.base, name, tag=_checked_tag(what))
+
+
+def _taken_apart(url: str, between: str) -> tuple[Repository, str]:
+    """Return what ``url`` has before and after ``between``; nothing if it is not of that form."""
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    before, _, after = f"/{path}".partition("/v2/")
+    name, _, what = after.rpartition(between)
+    return Repository(f"{scheme}://{host}{before}", name), what if name else ""
 
 
 def _of_short(text: str, plain_http: Container[str]) -> Reference:
@@ -147,12 +157,14 @@ def _of_short(text: str, plain_http: Container[str]) -> Reference:
         raise BadReference("it names no registry: expected registry/name:tag")
     rest, at, digest = rest.partition("@")
     name, colon, tag = rest.partition(":")
+    if not colon and not at:
+        colon, tag = ":", _USUAL_TAG
     if registry.lower() == _DOCKER_HUB and "/" not in name:
         name = f"library/{name}"
     return Reference(
         base=registry_url(registry, plain_http=registry.lower() in plain_http),
         name=_checked_name(name),
-        tag=_checked_tag(tag) if colon or not at else "",
+        tag=_checked_tag(tag) if colon else "",
         digest=checked_digest(digest) if at else "",
     )
 
