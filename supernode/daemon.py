@@ -123,9 +123,9 @@ async def run(config: Config) -> None:
         journaling = Journaling(dispatch, recalled, boot=store.boot_id)
         responder = Responder(feed, clock, explain, journaling)
         origin, asked = _origin(config, policy), _origin(config, policy)
-        registries = Registries(asked, {})
-        surveying = Surveying(dispatch, asked, registries)
-        app = _app(config, dispatch, responder, seed, policy, registries, surveying)
+        images = Registries(asked, registries.known_registries(config.registries))
+        surveying = Surveying(dispatch, asked, images)
+        app = _app(config, dispatch, responder, seed, policy, images, surveying)
         front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
@@ -143,7 +143,7 @@ async def run(config: Config) -> None:
                 store,
                 origin,
                 policy,
-                registries,
+                images,
                 recalled.boots,
                 journaling.settled,
             )
@@ -198,7 +198,7 @@ def _services(
     store: PieceStore,
     origin: OriginClient,
     policy: OriginPolicy,
-    registries: Registries,
+    images: Registries,
     boots: Mapping[TaskId, str],
     settled: Callable[[], Awaitable[None]],
 ) -> dict[str, Service]:
@@ -209,9 +209,9 @@ def _services(
         origin,
         most_fetches=config.origin.max_connections,
         most_per_origin=config.origin.max_connections_per_origin,
-        headers_for=BlobAccess(dispatch.tracker, registries).headers_for,
+        headers_for=BlobAccess(dispatch.tracker, images).headers_for,
     )
-    preheating = Preheating(dispatch, Resolving(dispatch, registries), Copying(dispatch, store))
+    preheating = Preheating(dispatch, Resolving(dispatch, images), Copying(dispatch, store))
     disk = config.disk
     eviction = Eviction(dispatch, store, settled, high=disk.high, low=disk.low)
     dumping = Dumping(dispatch, Dumps(config.disk.state_dir))
@@ -294,7 +294,7 @@ def _app(
     responder: Responder,
     seed: SeedAddress,
     policy: OriginPolicy,
-    registries: Registries,
+    images: Registries,
     surveying: Surveying,
 ) -> QuartTrio:
     clients = config.clients
@@ -303,7 +303,7 @@ def _app(
         seed,
         call_systems=CallSystems(clients.allow_call_systems, clients.deny_call_systems),
         forbidden=policy.forbids_url,
-        parse_image=registries.parse,
+        parse_image=images.parse,
         survey=surveying.begin,
     )
     operations = routes(rest)

@@ -495,7 +495,7 @@ class PreheatBlob(Model, kw_only=True):
     detail: Annotated[str, _about("What exactly was seen, or why it is skipped.")] = ""
 
 
-class PreheatBytes(Model, kw_only=True):
+class PreheatBytes(Model, kw_only=True, omit_defaults=False):
     """Content bytes of what is there by now, by where they came from."""
 
     cache: Int64 = 0

@@ -217,7 +217,7 @@ def _tidied(schema: Json) -> Json:
 
 def _exemplified(field: str, schema: Json) -> Json:
     tidy = _tidied(schema)
-    return tidy | {"examples": [_EXAMPLES[field]]} if field in _EXAMPLES else tidy
+    return {"examples": [_EXAMPLES[field]]} | tidy if field in _EXAMPLES else tidy
 
 
 def _prose(docstring: str) -> str:

@@ -35,10 +35,16 @@ class Copying:
         Nobody knows of the copy before it is whole: on cancel nothing is half done.
         """
         try:
-            file = await self._linked(self._dispatch.tracker.part(part).task, source)
-            if file is None:
+            original = self._store.find(source)
+            if original is None:
                 return False
-            self._make_known(part, source, file)
+            file = await self._store.link(original, self._dispatch.tracker.part(part).task)
+            try:
+                await file.verify_frames()
+                self._make_known(part, source, file)
+            finally:
+                if self._store.find(file.task) is not file:
+                    await self._store.drop(file)
         except (StoreError, Damaged) as problem:
             log.warning("a file cannot be shared", part=part, problem=problem.detail)
             return False
@@ -46,14 +52,6 @@ class Copying:
             return False  # one of the two was removed meanwhile, or is fetched for a client
         await self._complete(file)
         return True
-
-    async def _linked(self, task: TaskId, source: TaskId) -> PieceFile | None:
-        original = self._store.find(source)
-        if original is None:
-            return None
-        file = await self._store.link(original, task)
-        await file.verify_frames()
-        return file
 
     def _make_known(self, part: PartId, source: TaskId, file: PieceFile) -> None:
         """Let the part's task succeed with the file. Without an await, so it is all or nothing."""

@@ -434,7 +434,7 @@ class PieceStore:
         """Let a complete file be another task's, too, without a second copy on disk.
 
         It is not known before it is added; until then anybody may make another one in its place.
-        On cancel: either nothing has happened, or what lies there is nobody's.
+        What is not added is to be dropped. On cancel nothing has happened.
 
         Args:
             source: nothing is written to it any more.
@@ -459,6 +459,17 @@ class PieceStore:
                     _link, source.path, path, limiter=self._disk.writers
                 )
             return source.twin(task, path)
+
+    async def drop(self, file: PieceFile) -> None:
+        """Unlink a linked file that is not to be added, unless there is another one in its place.
+
+        Raises:
+            StoreError: the disk did not allow it.
+        """
+        with trio.CancelScope(shield=True), disk_errors("dropping a piece file"):
+            async with self._disk.names:
+                if file.task not in self._files:
+                    await trio.to_thread.run_sync(_unlink, file.path, limiter=self._disk.writers)
 
     def add(self, file: PieceFile) -> None:
         """Make a linked file known.

@@ -15,11 +15,28 @@ def _about(description: str) -> Meta:
     return Meta(description=description)
 
 
+_PUSHED = {
+    "action": "push",
+    "target": {"url": "https://registry.example/v2/library/app/manifests/v1", "tag": "v1"},
+}
+
+
 class JobArgs(Model):
     """What to preheat."""
 
-    type: Annotated[Text, _about("`file`, or what kind of artefact of a registry it is.")] = ""
-    url: Annotated[Text, _about("Of the file, or of the artefact's manifest.")] = ""
+    type: Annotated[
+        Text,
+        Meta(
+            description="`file`, or what kind of artefact of a registry it is.", examples=["image"]
+        ),
+    ] = ""
+    url: Annotated[
+        Text,
+        Meta(
+            description="Of the file, or of the artefact's manifest.",
+            examples=["https://registry.example/v2/library/app/manifests/v1"],
+        ),
+    ] = ""
     tag: Text = ""
     filtered_query_params: Annotated[
         Text, _about("Names of query parameters that do not make another task, as `a&b`.")
@@ -34,7 +51,7 @@ class JobArgs(Model):
 class JobCreateRequest(Model):
     """A job, as Harbor 2.12 and later ask for it."""
 
-    type: Annotated[Text, _about("`preheat`")] = ""
+    type: Annotated[Text, Meta(description="`preheat`", examples=["preheat"])] = ""
     args: JobArgs = field(default_factory=JobArgs)
 
 
@@ -116,8 +133,8 @@ class NotifiedEvent(Model):
 class Notification(Model):
     """What a registry has to tell: docker/distribution's envelope, or Kraken's."""
 
-    events: Annotated[list[NotifiedEvent], Meta(max_length=MOST_EVENTS)] = field(
-        default_factory=list
+    events: Annotated[list[NotifiedEvent], Meta(max_length=MOST_EVENTS, examples=[[_PUSHED]])] = (
+        field(default_factory=list)
     )
 
 
