@@ -44,14 +44,15 @@ async def received(answer: OriginAnswer, most: int, *, in_part: bool) -> bytes:
         OriginError: ORIGIN_TOO_LONG, ORIGIN_STALLED, ORIGIN_LENGTH or ORIGIN_BROKEN.
     """
     content = bytearray()
+    announced = 0 if in_part else answer.length or 0
     try:
         with trio.fail_after(DOCUMENT_SECONDS):
-            while len(content) <= most and (block := await answer.receive()):
+            while max(len(content), announced) <= most and (block := await answer.receive()):
                 content += block
     except trio.TooSlowError:
         problem = f"{answer.so_far} within {DOCUMENT_SECONDS:g} s"
         raise OriginError(Reason.ORIGIN_STALLED, problem, may_pass=True) from None
-    if len(content) > most and not in_part:
+    if max(len(content), announced) > most and not in_part:
         problem = f"{answer.so_far}, at most {most} are taken"
         raise OriginError(Reason.ORIGIN_TOO_LONG, problem)
     return bytes(content[:most])
