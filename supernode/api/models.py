@@ -482,6 +482,7 @@ class PreheatBlob(Model, kw_only=True):
     state: PartStatus
     digest: str
     size: Int64 | None = None
+    bytes_done: Annotated[Int64, _about("Of them are there.")] = field(default=0, name="bytesDone")
     media_type: str = field(default="", name="mediaType")
     platforms: Annotated[list[str], _about("It is for.")] = field(default_factory=list)
     came_from: Annotated[

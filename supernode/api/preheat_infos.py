@@ -1,12 +1,15 @@
 """How preheats, their files and batches are shown."""
 
-from collections.abc import Collection
+import sys
+from collections.abc import Callable, Collection
 
 from supernode.api.answers import moment
 from supernode.api.models import BatchedPreheat, PreheatBlob, PreheatBytes, PreheatInfo
 from supernode.api.urls import shown_task_url
-from supernode.core.identity import PreheatId
-from supernode.core.model import Part, PartStatus, Preheat, PreheatKind, PreheatStatus
+from supernode.core.errors import NotFound
+from supernode.core.identity import PreheatId, TaskId
+from supernode.core.model import Part, PartStatus, Preheat, PreheatKind, PreheatStatus, Task
+from supernode.core.pieces import content_size
 from supernode.core.reasons import Reason
 
 BATCH = "batch"
@@ -15,11 +18,13 @@ _LAST_FIRST = (PreheatStatus.RUNNING, PreheatStatus.WAITING, PreheatStatus.FAILE
 """What a batch is: the first of these that one of its preheats is."""
 
 
-def info_of(preheat: Preheat, *, with_blobs: bool) -> PreheatInfo:
+def info_of(preheat: Preheat, task_of: Callable[[TaskId], Task] | None = None) -> PreheatInfo:
     """Return a preheat as it is shown.
 
     Args:
-        with_blobs: whether an image's files are shown one by one.
+        preheat: which.
+        task_of: looks a task up, and raises NotFound, for an image's files to be shown one by one;
+            None: they are not.
     """
     info = PreheatInfo(
         id=preheat.id,
@@ -44,8 +49,8 @@ def info_of(preheat: Preheat, *, with_blobs: bool) -> PreheatInfo:
         info.blobs_total = len(wanted)
         info.blobs_done = sum(part.status.has_ended for part in wanted)
         info.bytes_total = sum(part.length or 0 for part in wanted)
-        if with_blobs:
-            info.blobs = [_blob_of(part) for part in preheat.parts.values()]
+        if task_of is not None:
+            info.blobs = [_blob_of(part, task_of) for part in preheat.parts.values()]
     return info
 
 
@@ -91,7 +96,7 @@ def in_words(reason: Reason | None, detail: str) -> str:
     return f"{reason.text}: {detail}" if detail else reason.text
 
 
-def _blob_of(part: Part) -> PreheatBlob:
+def _blob_of(part: Part, task_of: Callable[[TaskId], Task]) -> PreheatBlob:
     blob = part.blob
     assert blob is not None
     return PreheatBlob(
@@ -100,12 +105,28 @@ def _blob_of(part: Part) -> PreheatBlob:
         state=part.status,
         digest=blob.digest,
         size=part.length,
+        bytes_done=_bytes_done(part, task_of),
         media_type=blob.media_type,
         platforms=list(blob.platforms),
         came_from=part.came_from if part.status is PartStatus.SUCCESS else None,
         reason=part.reason.code if part.reason else "",
         detail=part.detail,
     )
+
+
+def _bytes_done(part: Part, task_of: Callable[[TaskId], Task]) -> int:
+    """Return how much of a file is there, by the pieces; a last one that is shorter is there."""
+    if part.status is PartStatus.SUCCESS:
+        return part.length or 0
+    if part.awaits is None:
+        return 0
+    try:
+        task = task_of(part.awaits)
+    except NotFound:
+        return 0
+    if task.piece_size is None:
+        return 0
+    return min(len(task.digests) * content_size(task.piece_size), task.length or sys.maxsize)
 
 
 def _bytes_from(preheat: Preheat) -> PreheatBytes | None:

@@ -85,16 +85,14 @@ class Preheats:
         """``GET /preheats``: those that were asked for last come first."""
         asked = from_fields(request.query, PartQuery)
         newest_first = list(self._dispatch.tracker.preheats())[::-1]
-        return as_json(
-            200, [info_of(preheat, with_blobs=False) for preheat in part(newest_first, asked)]
-        )
+        return as_json(200, [info_of(preheat) for preheat in part(newest_first, asked)])
 
     def get(self, request: Request) -> Answer:
         """``GET /preheats/{id}``: also a batch, which is as far as the last of its preheats."""
         identity, tracker = _id(request), self._dispatch.tracker
         if members := tracker.batch(identity):
             return as_json(200, batch_info(identity, members))
-        return as_json(200, info_of(tracker.preheat(identity), with_blobs=True))
+        return as_json(200, info_of(tracker.preheat(identity), tracker.task))
 
     def delete(self, request: Request) -> Answer:
         """``DELETE /preheats/{id}``: what only it waits for is no longer fetched."""
