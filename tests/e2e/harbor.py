@@ -158,8 +158,14 @@ class Dragonfly1(Harbor):
         minor: of its version.
     """
 
-    def __init__(self, endpoint: str, minor: int, **more: Any) -> None:
-        super().__init__(endpoint, **more)
+    def __init__(
+        self,
+        endpoint: str,
+        minor: int,
+        auth: Mapping[str, str] | None = None,
+        after_poll: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        super().__init__(endpoint, auth, after_poll)
         self._minor = minor
 
     def _healthy(self) -> None:
@@ -216,8 +222,14 @@ class Dragonfly2(Harbor):
         minor: of its version.
     """
 
-    def __init__(self, endpoint: str, minor: int, **more: Any) -> None:
-        super().__init__(endpoint, **more)
+    def __init__(
+        self,
+        endpoint: str,
+        minor: int,
+        auth: Mapping[str, str] | None = None,
+        after_poll: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        super().__init__(endpoint, auth, after_poll)
         self._minor = minor
 
     def _healthy(self) -> None:

@@ -10,9 +10,8 @@ import pytest
 import trustme
 
 from tests import images
-from tests.e2e.harbor import FAIL, PENDING, RUNNING, SUCCESS, Dragonfly1, Dragonfly2, Harbor
+from tests.e2e.harbor import FAIL, PENDING, RUNNING, SUCCESS, Dragonfly1, Dragonfly2, Harbor, Kraken
 from tests.e2e.harbor import Image as Wanted
-from tests.e2e.harbor import Kraken
 from tests.e2e.neighbours import Daemon, daemon, until
 from tests.e2e.registries import (
     PASSWORD,
@@ -179,7 +178,9 @@ def test_it_is_told_at_once_why_an_image_cannot_be_preheated(
     version: str, trouble: str, tmp_path: Path
 ) -> None:
     with world(tmp_path, known=trouble == "no such tag") as here:
-        digest = f"sha256:{0:064x}" if trouble == "no such tag" else push(here.registry, "v1").digest
+        digest = f"sha256:{0:064x}"
+        if trouble == "no credentials":
+            digest = push(here.registry, "v1").digest
         job = EVERY_HARBOR[version](here.endpoint).preheat(here.wanted(digest))
         assert job.states[-1] == FAIL
         (failed,) = preheats(here)

@@ -118,7 +118,7 @@ def test_it_ends_with_its_last_file() -> None:
     ]
     world.do(BeginPart(part=parts(preheat)[1].id, may_copy=False))
     fetch(world, blob_url("2", "s"))
-    assert preheat.status is PreheatStatus.SUCCESS
+    assert world.tracker.preheat(preheat.id).status is PreheatStatus.SUCCESS
     assert parts(preheat)[0].came_from is Source.ORIGIN
     world.refused(FailPreheat(preheat=preheat.id, reason=Reason.INTERNAL), PreheatEnded)
 
@@ -441,8 +441,8 @@ def test_the_oldest_are_forgotten_when_there_are_too_many_files() -> None:
     assert [known.id for known in world.tracker.preheats()] == [preheat, last]
     more = world.do(wish(tag="d"))
     world.do(StartPreheat(preheat=more))
-    blobs = tuple(blob(digit) for digit in "5678")
-    world.refused(ResolvePreheat(preheat=more, manifest=sha("d"), blobs=blobs), Full)
+    many = tuple(blob(digit) for digit in "5678")
+    world.refused(ResolvePreheat(preheat=more, manifest=sha("d"), blobs=many), Full)
 
 
 def test_the_next_process_goes_on_with_what_had_been_begun() -> None:
