@@ -1,7 +1,5 @@
 """The registry client against Debian's docker-registry, filled by skopeo and by direct pushes."""
 
-import http.server
-import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,7 +10,6 @@ import pytest
 import trio
 import trustme
 
-from supernode.core.reasons import Reason
 from supernode.origin.errors import OriginError
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
@@ -20,15 +17,13 @@ from supernode.origin.sites import Site
 from supernode.registry.accounts import KnownRegistry
 from supernode.registry.client import Registries
 from supernode.registry.image import Image
-from supernode.registry.platforms import ALL, Platforms
+from supernode.registry.platforms import Platforms
 from tests import images
 from tests.e2e.registries import (
     PASSWORD,
-    SERVICE,
     USER,
     Registry,
     docker_registry,
-    serving,
     token_server,
 )
 

@@ -141,10 +141,7 @@ async def test_ours_are_tried_if_the_registry_refuses_those(
         await client.image(given)
     assert registry.authorizations == [given or None, "Bearer token-0"]
     (asked,) = tokens.asked
-    assert (
-        asked.target
-        == f"/token?service=a%2C+b&scope={SCOPE.replace(':', '%3A').replace('/', '%2F')}"
-    )
+    assert asked.target == f"/token?service=a%2C+b&scope={QUOTED_SCOPE}"
 
 
 async def test_a_user_in_the_request_is_who_asks_for_a_token(
