@@ -14,6 +14,7 @@ from supernode.origin.errors import OriginError
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
 from supernode.origin.sites import Site
+from supernode.registry import client as client_module
 from supernode.registry.accounts import KnownRegistry
 from supernode.registry.client import Registries
 from tests.images import config, layer, manifest
@@ -466,6 +467,18 @@ async def test_what_a_head_is_good_for(registry: ScriptedRegistry) -> None:
             registry.guard = lambda _, status=status: Reply(status)  # type: ignore[misc]  # a default
             assert await client.blob_headers(X="y") == {"X": "y"}
     assert {asked.method for asked in registry.asked} == {"HEAD"}
+
+
+async def test_there_is_a_limit_to_getting_admitted(
+    registry: ScriptedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "ADMISSION_SECONDS", 0.3)
+    async with served(lambda _: None) as silent:
+        registry.guard = lambda _: refusal(f'Bearer realm="{silent}/token"')
+        async with asking(registry) as client:
+            with pytest.raises(OriginError) as caught:
+                await client.blob_headers()
+            assert (caught.value.reason, caught.value.may_pass) == (Reason.ORIGIN_TIMEOUT, True)
 
 
 async def test_what_is_no_blob_is_not_asked_about(registry: ScriptedRegistry) -> None:
