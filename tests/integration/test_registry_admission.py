@@ -16,6 +16,7 @@ from supernode.origin.policy import OriginPolicy
 from supernode.origin.sites import Site
 from supernode.registry import client as client_module
 from supernode.registry.accounts import KnownRegistry
+from supernode.registry.admission import MOST_OFFERS
 from supernode.registry.client import Registries
 from tests.images import config, layer, manifest
 from tests.integration.http_stub import StubRequest
@@ -365,6 +366,18 @@ async def test_a_challenge_that_cannot_be_met(registry: ScriptedRegistry, challe
     registry.guard = lambda _: refusal(challenge)
     async with asking(registry) as client:
         assert (await client.refused()).reason is Reason.ORIGIN_AUTH
+
+
+async def test_a_registry_cannot_send_us_to_everybody(
+    registry: ScriptedRegistry, tokens: ScriptedTokens
+) -> None:
+    realms = [f'Bearer realm="{tokens.url}/{n}"' for n in range(100)]
+    registry.guard = lambda _: refusal(", ".join(realms))
+    async with asking(registry) as client:
+        assert (await client.refused()).reason is Reason.ORIGIN_AUTH
+    assert {asked.target.partition("?")[0] for asked in tokens.asked} == {
+        f"/token/{n}" for n in range(MOST_OFFERS)
+    }
 
 
 # Whom they are not for
