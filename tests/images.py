@@ -1,8 +1,11 @@
 """Images as bytes: layers, configs, manifests and indexes of every kind, each with its digest."""
 
+import gzip
 import hashlib
+import io
 import json
 import random
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,6 +59,23 @@ def config(platform: str = "linux/amd64", media_type: str = OCI_CONFIG) -> Conte
     """Return the config of an image."""
     rootfs = {"type": "layers", "diff_ids": []}
     return Content(_json({**_platform(platform), "config": {}, "rootfs": rootfs}), media_type)
+
+
+def one_file() -> tuple[Content, Content]:
+    """Return config and layer of an image that is one in every respect: it has one file."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("empty"))
+    layer = Content(gzip.compress(archive.getvalue(), mtime=0), OCI_LAYER)
+    body = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2024-01-01T00:00:00Z",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(archive.getvalue())]},
+        "history": [{"created": "2024-01-01T00:00:00Z", "created_by": "tests"}],
+    }
+    return Content(_json(body), OCI_CONFIG), layer
 
 
 def manifest(

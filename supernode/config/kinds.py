@@ -261,13 +261,13 @@ Mark = Annotated[
 File = Annotated[Path, Written("the path of a file", _path, metavar="FILE")]
 Directory = Annotated[Path, Written("the path of a directory", _path, metavar="DIRECTORY")]
 Word = Annotated[str, Written("a word", _word)]
-Switch = Annotated[bool, YesOrNo()]
-Secret = Annotated[str, Written("a word", _word, to_text=lambda _: "****", secret=True)]
-RegistryName = Annotated[
-    str, Written("a registry such as harbor.example.com or 10.0.0.5:5000", _registry)
-]
 Level = Annotated[str, Choice(("debug", "info", "warning", "error"))]
 ProxyUrl = Annotated[
     str,
     Written("a URL such as http://proxy.example:3128", _proxy, to_text=_masked, secret=True),
+]
+Switch = Annotated[bool, YesOrNo()]
+Secret = Annotated[str, Written("a word", _word, to_text=lambda _: "****", secret=True)]
+RegistryName = Annotated[
+    str, Written("a registry such as harbor.example.com or 10.0.0.5:5000", _registry)
 ]

@@ -23,6 +23,8 @@ Send = Callable[[Mapping[str, str]], Awaitable[Document]]
 """Sends a request with these headers."""
 
 REFUSALS = (401, 403)
+MOST_OFFERS = 4
+"""So many challenges of a registry are met, lest it send us to everybody it likes."""
 
 
 class Admission:
@@ -157,7 +159,7 @@ class Admission:
             return []  # it has led us elsewhere
         found = challenge.parse(answer.headers.get_list("WWW-Authenticate"))
         tokens = [each for each in found if each.scheme == "bearer"]
-        return tokens + [each for each in found if each.scheme == "basic"]
+        return (tokens + [each for each in found if each.scheme == "basic"])[:MOST_OFFERS]
 
     def _grant(self, offer: Challenge, account: Account | None) -> Grant:
         """Return what to ask for. Raises ValueError: the token service is none to be asked."""

@@ -1,6 +1,7 @@
 """The client towards registries: what images consist of, and which headers open their blobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -27,7 +28,9 @@ MOST_MANIFEST = 4 << 20
 MOST_DEPTH = 4
 """How many indexes may be within each other."""
 IMAGE_SECONDS = 300.0
-"""How long it may take to read every manifest of an image."""
+"""How long it may take to read every manifest of an image …"""
+ADMISSION_SECONDS = 60.0
+"""… and to be admitted to a blob."""
 
 _NOT_FOUND = 404
 _SHOWN_PLATFORMS = 16
@@ -77,12 +80,8 @@ class Registries:
         Raises:
             OriginError: why it cannot be told; ``may_pass`` says whether to ask again.
         """
-        try:
-            with trio.fail_after(IMAGE_SECONDS):
-                return await self._image(reference, headers, platforms)
-        except trio.TooSlowError:
-            problem = f"{reference.manifest_url}: not read within {IMAGE_SECONDS:g} s"
-            raise OriginError(Reason.ORIGIN_TIMEOUT, problem, may_pass=True) from None
+        with _deadline(IMAGE_SECONDS, reference.manifest_url):
+            return await self._image(reference, headers, platforms)
 
     async def headers_for(self, blob_url: str, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers by which the registry gives the blob away, as it has just told.
@@ -102,8 +101,9 @@ class Registries:
         if repository is None:
             return dict(headers)
         admission = self._admission(repository, headers)
-        await admission.ask(partial(self._origin.head, blob_url))
-        return await admission.headers()
+        with _deadline(ADMISSION_SECONDS, service_of(checked_url(repository.base))):
+            await admission.ask(partial(self._origin.head, blob_url))
+            return await admission.headers()
 
     def _admission(self, repository: Repository, headers: Mapping[str, str]) -> Admission:
         url = checked_url(repository.base)
@@ -175,6 +175,16 @@ class _Found(NamedTuple):
     size: int
     path: tuple[str, ...]
     """The digests of the indexes that it is in, and its own."""
+
+
+@contextmanager
+def _deadline(seconds: float, place: str) -> Iterator[None]:
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError:
+        problem = f"{place}: not done within {seconds:g} s"
+        raise OriginError(Reason.ORIGIN_TIMEOUT, problem, may_pass=True) from None
 
 
 def _verified(document: Document, digest: str, path: Sequence[str]) -> Manifest:

@@ -144,6 +144,11 @@ class Registry:
         return self.url.partition("://")[2]
 
     @property
+    def authorization(self) -> str:
+        """What its user shows, in a header."""
+        return _basic(USER, PASSWORD)
+
+    @property
     def ca(self) -> Path:
         """The file of the authority."""
         return self.directory / "ca.crt"
@@ -170,6 +175,10 @@ class Registry:
         kind = {"Content-Type": media_type or content.media_type}
         path = f"/v2/{name}/manifests/{tag}"
         return self._call("PUT", path, name, content.data, kind)["Docker-Content-Digest"]
+
+    def delete(self, name: str, digest: str) -> None:
+        """Take a manifest away again."""
+        self._call("DELETE", f"/v2/{name}/manifests/{digest}", name)
 
     def skopeo(self, *arguments: str) -> None:
         """Copy with skopeo: the last argument is where to, ``name:tag``."""

@@ -316,4 +316,4 @@ async def test_there_is_a_limit_to_all_of_it(
         registry.guard = lambda _: leading(silent)
         why = await failure(url)
     assert (why.reason, why.may_pass) == (Reason.ORIGIN_TIMEOUT, True)
-    assert why.detail == f"{url}: not read within 0.3 s"
+    assert why.detail == f"{url}: not done within 0.3 s"

@@ -14,7 +14,9 @@ from supernode.origin.errors import OriginError
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
 from supernode.origin.sites import Site
+from supernode.registry import client as client_module
 from supernode.registry.accounts import KnownRegistry
+from supernode.registry.admission import MOST_OFFERS
 from supernode.registry.client import Registries
 from tests.images import config, layer, manifest
 from tests.integration.http_stub import StubRequest
@@ -141,10 +143,7 @@ async def test_ours_are_tried_if_the_registry_refuses_those(
         await client.image(given)
     assert registry.authorizations == [given or None, "Bearer token-0"]
     (asked,) = tokens.asked
-    assert (
-        asked.target
-        == f"/token?service=a%2C+b&scope={SCOPE.replace(':', '%3A').replace('/', '%2F')}"
-    )
+    assert asked.target == f"/token?service=a%2C+b&scope={QUOTED_SCOPE}"
 
 
 async def test_a_user_in_the_request_is_who_asks_for_a_token(
@@ -369,6 +368,18 @@ async def test_a_challenge_that_cannot_be_met(registry: ScriptedRegistry, challe
         assert (await client.refused()).reason is Reason.ORIGIN_AUTH
 
 
+async def test_a_registry_cannot_send_us_to_everybody(
+    registry: ScriptedRegistry, tokens: ScriptedTokens
+) -> None:
+    realms = [f'Bearer realm="{tokens.url}/{n}"' for n in range(100)]
+    registry.guard = lambda _: refusal(", ".join(realms))
+    async with asking(registry) as client:
+        assert (await client.refused()).reason is Reason.ORIGIN_AUTH
+    assert {asked.target.partition("?")[0] for asked in tokens.asked} == {
+        f"/token/{n}" for n in range(MOST_OFFERS)
+    }
+
+
 # Whom they are not for
 
 
@@ -469,6 +480,18 @@ async def test_what_a_head_is_good_for(registry: ScriptedRegistry) -> None:
             registry.guard = lambda _, status=status: Reply(status)  # type: ignore[misc]  # a default
             assert await client.blob_headers(X="y") == {"X": "y"}
     assert {asked.method for asked in registry.asked} == {"HEAD"}
+
+
+async def test_there_is_a_limit_to_getting_admitted(
+    registry: ScriptedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "ADMISSION_SECONDS", 0.3)
+    async with served(lambda _: None) as silent:
+        registry.guard = lambda _: refusal(f'Bearer realm="{silent}/token"')
+        async with asking(registry) as client:
+            with pytest.raises(OriginError) as caught:
+                await client.blob_headers()
+            assert (caught.value.reason, caught.value.may_pass) == (Reason.ORIGIN_TIMEOUT, True)
 
 
 async def test_what_is_no_blob_is_not_asked_about(registry: ScriptedRegistry) -> None:
