@@ -1,6 +1,8 @@
 """Every Harbor since 2.1, a real registry, and dfget: what was preheated is not fetched again."""
 
 import os
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ import trustme
 from tests import images
 from tests.e2e.harbor import FAIL, PENDING, RUNNING, SUCCESS, Dragonfly1, Dragonfly2, Harbor, Kraken
 from tests.e2e.harbor import Image as Wanted
-from tests.e2e.neighbours import Daemon, daemon, until
+from tests.e2e.neighbours import SUPERNODE, Daemon, daemon, until
 from tests.e2e.registries import (
     PASSWORD,
     USER,
@@ -72,8 +74,9 @@ class World(NamedTuple):
         )
 
 
-def push(registry: Registry, tag: str, name: str = NAME) -> Pushed:
-    shared, one, other = (images.layer(f"{tag}{n}", 300_000) for n in range(3))
+def push(registry: Registry, tag: str, name: str = NAME, seed: str = "older") -> Pushed:
+    shared = images.layer("shared", 300_000)
+    one, other = (images.layer(f"{seed}{n}", 300_000) for n in range(2))
     amd, arm = images.config("linux/amd64"), images.config("linux/arm64")
     first, second = images.manifest(amd, [shared, one]), images.manifest(arm, [shared, other])
     registry.blob(name, shared, one, other, amd, arm)
@@ -85,7 +88,7 @@ def push(registry: Registry, tag: str, name: str = NAME) -> Pushed:
 
 
 @contextmanager
-def world(directory: Path, *, known: bool = True) -> Iterator[World]:
+def world(directory: Path, *, known: bool = True, rate: str = "") -> Iterator[World]:
     authority = trustme.CA()
     with (
         token_server(authority) as tokens,
@@ -97,6 +100,8 @@ def world(directory: Path, *, known: bool = True) -> Iterator[World]:
         if known:
             lines += [f'username = "{USER}"', f'password = "{PASSWORD}"']
         lines += [f'[registries."{place}"]', f'ca = "{registry.ca}"']
+        if rate:
+            lines += ["[origin]", f'rate = "{rate}"']
         config.write_text("\n".join(lines))
         os.chmod(config, 0o600)
         with daemon(directory / "supernode", "--config", str(config)) as supernode:
@@ -107,12 +112,17 @@ def pull_everything(world: World, pushed: Pushed, directory: Path) -> None:
     """Have a peer download every blob; the registry must not notice."""
     before = world.bytes_of_blobs()
     assert before == sum(len(blob.data) for blob in pushed.blobs), "each blob was fetched once"
+    download(world, pushed, directory)
+    assert world.bytes_of_blobs() == before
+
+
+def download(world: World, pushed: Pushed, directory: Path) -> None:
+    """Have peers that have nothing yet download every blob."""
     directory.mkdir()
     for number, blob in enumerate(pushed.blobs):
         url = world.registry.blob_url(NAME, blob)
         got = dfget(world.supernode.node, url, directory / f"{number}")
         assert f"sha256:{got}" == blob.digest
-    assert world.bytes_of_blobs() == before
 
 
 @pytest.mark.parametrize("version", EVERY_HARBOR)
@@ -147,29 +157,29 @@ def preheats(here: World) -> list[dict[str, Any]]:
     return listed
 
 
-@pytest.mark.parametrize("version", EVERY_HARBOR)
+@pytest.mark.parametrize("version", ["2.1", "2.8", "2.12", "2.15"])
 def test_it_goes_on_when_the_supernode_is_killed_between_two_polls(
     version: str, tmp_path: Path
 ) -> None:
-    with world(tmp_path) as here:
+    with world(tmp_path, rate="300KiB/s") as here:
         pushed = push(here.registry, "v1")
+        under_way = []
 
         def kill_once(polls: int) -> None:
-            if polls == 1:
+            if polls == 3:
+                under_way.extend(preheats(here))
                 here.supernode.kill()
                 here.supernode.start()
 
         harbor = EVERY_HARBOR[version](here.endpoint, after_poll=kill_once)
-        with slowed(here):
-            job = harbor.preheat(here.wanted(pushed.digest))
-        assert job.states[-1] == SUCCESS, job.error
-        pull_everything(here, pushed, tmp_path / "peers")
-
-
-@contextmanager
-def slowed(here: World) -> Iterator[None]:
-    """So far nothing slows the registry down: what was killed may have been done."""
-    yield
+        job = harbor.preheat(here.wanted(pushed.digest))
+        assert [preheat["status"] for preheat in under_way] == ["RUNNING"]
+        assert job.states == [PENDING, RUNNING, SUCCESS], job.error
+        (preheat,) = preheats(here)
+        assert preheat["ID"] == under_way[0]["ID"]
+        before = here.bytes_of_blobs()
+        download(here, pushed, tmp_path / "peers")
+        assert here.bytes_of_blobs() == before
 
 
 @pytest.mark.parametrize("version", EVERY_HARBOR)
@@ -201,9 +211,7 @@ def test_it_is_told_at_once_why_an_image_cannot_be_preheated(
     ],
     ids=["NONE", "BASIC", "OAUTH", "CUSTOM"],
 )
-def test_whatever_harbor_proves_itself_by_is_welcome(
-    auth: dict[str, str], tmp_path: Path
-) -> None:
+def test_whatever_harbor_proves_itself_by_is_welcome(auth: dict[str, str], tmp_path: Path) -> None:
     with world(tmp_path) as here:
         pushed = push(here.registry, "v1")
         for version in ("2.11", "2.15"):
@@ -214,15 +222,82 @@ def test_whatever_harbor_proves_itself_by_is_welcome(
 
 def test_a_tag_that_was_pushed_again_is_preheated_again(tmp_path: Path) -> None:
     with world(tmp_path) as here:
-        push(here.registry, "v1")
+        older = push(here.registry, "v1")
         body = {"type": "image", "url": here.wanted("").url}
         first = preheated(here, body)
-        index = push(here.registry, "other")
-        newer = images.index([images.manifest(None, [index.blobs[0]]).descriptor()])
-        del newer
-        again = preheated(here, body)
-        assert again["digest"] == first["digest"]
-        assert {blob["from"] for blob in again["blobs"]} == {"cache"}
+        assert first["digest"] == older.digest
+        newer = push(here.registry, "v1", seed="newer")
+        second = preheated(here, body)
+        assert second["digest"] == newer.digest != older.digest
+        sources = {blob["digest"]: blob["from"] for blob in second["blobs"]}
+        assert sources == {
+            blob.digest: "cache" if blob in older.blobs else "origin" for blob in newer.blobs
+        }
+        third = preheated(here, body)
+        assert {blob["from"] for blob in third["blobs"]} == {"cache"}
+
+
+def test_only_the_wanted_platform_is_fetched(tmp_path: Path) -> None:
+    with world(tmp_path) as here:
+        pushed = push(here.registry, "v1")
+        body = {"type": "image", "url": here.wanted("").url, "platform": "linux/arm64"}
+        shared, _, other, _, arm = pushed.blobs
+        fetched = {blob["digest"] for blob in preheated(here, body)["blobs"]}
+        assert fetched == {shared.digest, other.digest, arm.digest}
+
+
+def test_the_same_blob_of_two_repositories_is_fetched_once(tmp_path: Path) -> None:
+    with world(tmp_path) as here:
+        pushed = push(here.registry, "v1")
+        push(here.registry, "v1", name="library/copy")
+        preheated(here, {"type": "image", "url": here.wanted("").url})
+        before = here.bytes_of_blobs()
+        url = here.registry.manifest_url("library/copy", "v1")
+        copied = preheated(here, {"type": "image", "url": url})
+        assert {blob["from"] for blob in copied["blobs"]} == {"copy"}
+        for number, blob in enumerate(pushed.blobs):
+            there = here.registry.blob_url("library/copy", blob)
+            got = dfget(here.supernode.node, there, tmp_path / f"{number}")
+            assert f"sha256:{got}" == blob.digest
+        assert here.bytes_of_blobs() == before
+
+
+def test_from_the_command_line_layer_by_layer(tmp_path: Path) -> None:
+    with world(tmp_path) as here:
+        pushed = push(here.registry, "v1")
+        name = f"{here.registry.place}/{NAME}:v1"
+        dry = command_line(here, name, "--dry-run")
+        assert dry.returncode == 0, dry.stderr
+        assert "origin" in dry.stdout
+        assert preheats(here) == []
+        ended = command_line(here, name, "--wait", "--platform", "linux/amd64,linux/arm64")
+        assert ended.returncode == 0, ended.stderr
+        (preheat,) = preheats(here)
+        assert ended.stdout.split() == [preheat["ID"]]
+        for blob in pushed.blobs:
+            short = blob.digest.removeprefix("sha256:")[:12]
+            assert re.search(rf"^{short} .*SUCCESS from origin$", ended.stderr, re.MULTILINE)
+        assert "5 from origin" in ended.stderr
+        asked = command_line(here, name)
+        assert (asked.returncode, asked.stderr) == (0, "")
+        failed = command_line(here, name.replace("v1", "nope"), "--wait")
+        assert failed.returncode == 1
+        assert "the origin has no such file" in failed.stderr
+        refused = command_line(here, "not an image", "--wait")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "url" in refused.stderr
+        nobody = command_line(here, name, "--node=127.0.0.1:1")
+        assert nobody.returncode == 69
+
+
+def command_line(here: World, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*SUPERNODE, "preheat", f"--node={here.supernode.node}", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def preheated(here: World, body: object) -> dict[str, Any]:
