@@ -36,6 +36,7 @@ from supernode.api.operations import Operation
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.clock import Clock
+from supernode.config import registries
 from supernode.config.errors import ConfigError
 from supernode.config.settings import Config
 from supernode.config.tls import server_context
@@ -48,7 +49,10 @@ from supernode.feed import Feed
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
 from supernode.recording.dumps import STALLED, Dumps
+from supernode.registry.client import Registries
+from supernode.services.blob_access import BlobAccess
 from supernode.services.cdn import Cdn
+from supernode.services.copying import Copying
 from supernode.services.dumping import Dumping
 from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
@@ -57,9 +61,11 @@ from supernode.services.journaling import Journaling
 from supernode.services.preheating import Preheating
 from supernode.services.recalling import recall
 from supernode.services.repairing import Repair
+from supernode.services.resolving import Resolving
 from supernode.services.restoration import Restoration
 from supernode.services.revalidation import Revalidation
 from supernode.services.spot_checks import SpotChecks
+from supernode.services.surveying import Surveying
 from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
 from supernode.supervision import RestartPolicy, Service, outlasting, supervise
@@ -119,7 +125,10 @@ async def run(config: Config) -> None:
         dispatch = Dispatcher(Tracker(recalled.state), feed, clock, chance)
         journaling = Journaling(dispatch, recalled, boot=store.boot_id)
         responder = Responder(feed, clock, explain, journaling)
-        operations = _operations(config, dispatch, seed, policy)
+        origin, asked = _origin(config, policy), _origin(config, policy)
+        images = Registries(asked, registries.known_registries(config.registries))
+        surveying = Surveying(dispatch, asked, images)
+        operations = _operations(config, dispatch, seed, policy, images, surveying)
         app = create_app(operations, responder, largest_body=config.http.max_body)
         add_events(app, feed)
         hot = HotTable(operations, responder)
@@ -128,15 +137,24 @@ async def run(config: Config) -> None:
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
         async with (
-            _origin(config, policy) as origin,
+            origin,
+            asked,
             outlasting("journaling", journaling.run, RestartPolicy()),
             trio.open_nursery() as root,
         ):
             root.start_soon(_death_watch, longest_shutdown)
             root.start_soon(_fail_when_broken, dispatch)
             services = _services(
-                config, dispatch, store, origin, policy, recalled.boots, journaling.settled
+                config,
+                dispatch,
+                store,
+                origin,
+                policy,
+                images,
+                recalled.boots,
+                journaling.settled,
             )
+            services["surveying"] = surveying.run
             if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:
                     await ports.start(data_port.run)
@@ -187,6 +205,7 @@ def _services(
     store: PieceStore,
     origin: OriginClient,
     policy: OriginPolicy,
+    images: Registries,
     boots: Mapping[TaskId, str],
     settled: Callable[[], Awaitable[None]],
 ) -> dict[str, Service]:
@@ -197,7 +216,9 @@ def _services(
         origin,
         most_fetches=config.origin.max_connections,
         most_per_origin=config.origin.max_connections_per_origin,
+        headers_for=BlobAccess(dispatch.tracker, images).headers_for,
     )
+    preheating = Preheating(dispatch, Resolving(dispatch, images), Copying(dispatch, store))
     disk = config.disk
     eviction = Eviction(dispatch, store, settled, high=disk.high, low=disk.low)
     dumping = Dumping(dispatch, Dumps(config.disk.state_dir))
@@ -208,7 +229,7 @@ def _services(
         "eviction": eviction.run,
         "cdn": cdn.run,
         "revalidation": Revalidation(dispatch, origin).run,
-        "preheating": Preheating(dispatch).run,
+        "preheating": preheating.run,
         "inspection": Inspector(dispatch, policy).run,
         "spot checks": SpotChecks(dispatch, policy).run,
         "expiry": Expiry(dispatch).run,
@@ -250,7 +271,7 @@ def _policy(
 ) -> OriginPolicy:
     own = [(seed.ip, seed.port), *map(sockets.address_of, listeners)]
     return OriginPolicy(
-        allow=config.origin.allow,
+        allow=[*config.origin.allow, *registries.allowed(config.registries)],
         deny=config.origin.deny,
         ports=config.origin.ports,
         own=[(ip_address(ip), port) for ip, port in own],
@@ -270,15 +291,28 @@ def _origin(config: Config, policy: OriginPolicy) -> OriginClient:
         rate_per_origin=settings.rate_per_origin,
         floor=settings.slowest_rate,
         proxy=settings.proxy,
+        sites=registries.sites(config.registries),
     )
 
 
 def _operations(
-    config: Config, dispatch: Dispatcher, seed: SeedAddress, policy: OriginPolicy
+    config: Config,
+    dispatch: Dispatcher,
+    seed: SeedAddress,
+    policy: OriginPolicy,
+    images: Registries,
+    surveying: Surveying,
 ) -> list[Operation]:
     clients = config.clients
     call_systems = CallSystems(clients.allow_call_systems, clients.deny_call_systems)
-    rest = Rest(dispatch, seed, call_systems=call_systems, forbidden=policy.forbids_url)
+    rest = Rest(
+        dispatch,
+        seed,
+        call_systems=call_systems,
+        forbidden=policy.forbids_url,
+        parse_image=images.parse,
+        survey=surveying.begin,
+    )
     specified = routes(rest)
     dialect = dfget_1_0.operations(
         dispatch,

@@ -17,14 +17,16 @@ from supernode.core.events import (
     ClientEvent,
     Concern,
     Event,
+    PartFailed,
+    PartFinished,
+    PartReleased,
     PeerAccused,
     PieceCached,
     PreheatRegistered,
     PreheatRemoved,
-    TaskConfirmed,
+    PreheatResolved,
     TaskDoubted,
     TaskEvent,
-    TaskFailed,
     TaskFinished,
     TaskRegistered,
     TaskRemoved,
@@ -38,6 +40,8 @@ TO_REVALIDATE = "to revalidate"
 """Topic: there may be a task whose origin is to be asked whether it has changed."""
 TO_PREHEAT = "to preheat"
 """Topic: there may be a preheat to begin or to end."""
+TO_SURVEY = "to survey"
+"""Topic: there may be an origin to be asked what it has, for a dry run."""
 TO_INSPECT = "to inspect"
 """Topic: there may be a peer that is accused of something."""
 TO_CHECK = "to check"
@@ -54,17 +58,21 @@ _TOPICS: dict[type[Event], tuple[str, ...]] = {
     TaskRegistered: (TO_FETCH,),
     TaskResumed: (TO_FETCH,),
     TaskDoubted: (TO_REVALIDATE,),
-    TaskConfirmed: (TO_PREHEAT,),
-    TaskFinished: (TO_PREHEAT, TO_CHECK),
-    TaskFailed: (TO_PREHEAT,),
+    TaskFinished: (TO_CHECK,),
     TaskRemoved: (TO_PREHEAT, REMOVED),
     ClaimMade: (TO_CHECK,),
     PieceCached: (TO_CHECK,),
     PeerAccused: (TO_INSPECT,),
     PreheatRegistered: (TO_PREHEAT,),
+    PreheatResolved: (TO_PREHEAT,),
     PreheatRemoved: (TO_PREHEAT,),
+    PartReleased: (TO_PREHEAT,),
+    PartFinished: (TO_PREHEAT,),
+    PartFailed: (TO_PREHEAT,),
 }
-_SERVICES = frozenset({TO_FETCH, TO_REVALIDATE, TO_PREHEAT, REMOVED, TO_INSPECT, TO_CHECK})
+_SERVICES = frozenset(
+    {TO_FETCH, TO_REVALIDATE, TO_PREHEAT, TO_SURVEY, REMOVED, TO_INSPECT, TO_CHECK}
+)
 _A_FEW = 6
 """How many are woken by news for a few: a finished piece makes one more holder, which has three
 slots unless configured, and gives one slot back; some who wait have their share already."""

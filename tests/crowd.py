@@ -6,15 +6,18 @@ from typing import Any
 
 from supernode.core.commands import (
     AdoptTask,
+    BeginPart,
     CachePiece,
     Command,
     ConfirmTask,
+    CopyTask,
+    CreateBatch,
     CreatePreheat,
     CutTask,
     DrawSpotCheck,
-    EndPreheat,
     Expire,
     FailFetch,
+    FailPreheat,
     FinishFetch,
     HoldTask,
     Inspection,
@@ -34,6 +37,7 @@ from supernode.core.commands import (
     RenewTask,
     Report,
     ReportPiece,
+    ResolvePreheat,
     SeePeer,
     SizeTask,
     StartFetch,
@@ -41,8 +45,20 @@ from supernode.core.commands import (
     TakeAccusation,
     VerifyPieces,
 )
-from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId, peer_id, task_id
-from supernode.core.model import CdnStatus, Finding, Limits, Secrets, Task, TaskSpec
+from supernode.core.identity import ClientId, PeerId, TaskId, peer_id, task_id
+from supernode.core.model import (
+    Blob,
+    CdnStatus,
+    Finding,
+    Limits,
+    Part,
+    Preheat,
+    PreheatKind,
+    PreheatStatus,
+    Secrets,
+    Task,
+    TaskSpec,
+)
 from supernode.core.pieces import PieceDigest, PieceNumber, content_size, piece_range
 from supernode.core.reasons import Reason
 from supernode.core.tracker import Tracker
@@ -58,6 +74,10 @@ DIGEST = PieceDigest(f"{0:032x}:{PIECE_SIZE}")
 PEERS = [f"h{n}" for n in range(6)]
 CLIENTS = [ClientId(f"c{n}") for n in range(8)]
 URLS = [f"http://user:pa55@o/{name}" for name in "xyz"]
+SHA256 = "2" * 64
+BLOBS = [f"http://{registry}/v2/app/blobs/sha256:{SHA256}" for registry in ("r", "s")]
+"""Two URLs of one content."""
+IMAGES = [f"http://{registry}/v2/app/manifests/1" for registry in ("r", "s")]
 
 
 class Crowd:
@@ -114,7 +134,7 @@ class Crowd:
         return peer_id(host, "10.0.0.1", 15001)
 
     def _url(self) -> str:
-        return self._some([URLS[0], *URLS])
+        return self._some([URLS[0], *URLS, *BLOBS])
 
     def _task(self) -> TaskId:
         return task_id(self._url())
@@ -203,7 +223,9 @@ class Crowd:
             return FailFetch(**known, reason=Reason.ORIGIN_BROKEN, detail="x")
         missing = set(range(PIECES)) - set(task.digests)
         if not missing:
-            return FinishFetch(**known, length=LENGTH, md5="1" * 32, sha256="2" * 64)
+            return FinishFetch(
+                **known, length=LENGTH, md5="1" * 32, sha256=self._some([SHA256] * 9 + ["3" * 64])
+            )
         return CachePiece(**known, piece=min(missing), digest=DIGEST)
 
     def _verify(self) -> Command[Any] | None:
@@ -255,16 +277,43 @@ class Crowd:
             return JudgeClaim(claim=claim, piece=PieceNumber(0), finding=finding, seen="x")
         return None
 
-    def _preheat(self) -> Command[Any]:
-        preheats = [preheat.id for preheat in self._tracker.preheats()]
-        if not preheats or self._chance.random() < 0.2:
+    def _wish(self) -> CreatePreheat:
+        headers = Secrets({"Authorization": "s3cret"})
+        if self._chance.random() < 0.5:
             return CreatePreheat(spec=self._spec())
-        preheat: PreheatId = self._some(preheats)
-        return self._some(
-            [
-                StartPreheat(preheat=preheat),
-                EndPreheat(preheat=preheat),
-                EndPreheat(preheat=preheat, reason=Reason.ORIGIN_STATUS, detail="x"),
-                RemovePreheat(preheat=preheat),
-            ]
+        url = self._some(IMAGES)
+        return CreatePreheat(
+            spec=TaskSpec(raw_url=url, task_url=url, headers=headers),
+            kind=PreheatKind.IMAGE,
+            manifest=self._some(["", f"sha256:{0:064x}"]),
         )
+
+    def _preheat(self) -> Command[Any]:
+        preheats = list(self._tracker.preheats())
+        chance = self._chance.random()
+        if not preheats or chance < 0.2:
+            return self._wish()
+        if chance < 0.25:
+            return CreateBatch(wishes=(self._wish(), self._wish()))
+        if parts := list(self._tracker.parts_to_begin()):
+            return self._begin(self._some(parts))
+        return self._carry_on(self._some(preheats))
+
+    def _begin(self, part: Part) -> Command[Any]:
+        for task in self._tracker.tasks():
+            if task.status is CdnStatus.SUCCESS and task.sha256 == part.sha256:
+                return self._some([CopyTask(part=part.id, source=task.id), BeginPart(part=part.id)])
+        return BeginPart(part=part.id, may_copy=self._some([True, True, False]))
+
+    def _carry_on(self, preheat: Preheat) -> Command[Any]:
+        identity = preheat.id
+        if self._chance.random() < 0.1:
+            return RemovePreheat(preheat=self._some([identity, *self._tracker.state.batches]))
+        if preheat.status is PreheatStatus.WAITING:
+            return StartPreheat(preheat=identity)
+        if self._chance.random() < 0.1:
+            return FailPreheat(preheat=identity, reason=Reason.ORIGIN_STATUS, detail="x")
+        here = preheat.spec.task_url.partition("/manifests/")[0]
+        other = Blob(url="http://x/layer", digest=f"sha256:{1:064x}", skipped="it is elsewhere")
+        blobs = (Blob(url=f"{here}/blobs/sha256:{SHA256}", digest=f"sha256:{SHA256}"), other)
+        return ResolvePreheat(preheat=identity, manifest=f"sha256:{0:064x}", blobs=blobs)

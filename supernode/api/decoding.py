@@ -97,13 +97,19 @@ def _decoded(body: bytes) -> object:
         raise BadField(name or "body", str(error).partition(" - at ")[0].lower()) from None
 
 
-def _bad_entry(data: Mapping[str, Any], field: str, model: type[msgspec.Struct]) -> str:
+def _bad_entry(data: Mapping[str, Any], path: str, model: type[msgspec.Struct]) -> str:
     """Return what to call the entry of a map in ``data`` that is not as ``model`` has it."""
+    *parents, field = path.split(".")
+    for parent in parents:
+        data = data[parent]
 
     def read(value: object) -> None:
-        msgspec.convert({field: {"": value}}, model)
+        whole: dict[str, object] = {field: {"": value}}
+        for parent in reversed(parents):
+            whole = {parent: whole}
+        msgspec.convert(whole, model)
 
-    return f"{field}.{_first_bad(data[field], read)}"
+    return f"{path}.{_first_bad(data[field], read)}"
 
 
 def _first_bad(entries: Mapping[str, T], read: Callable[[T], object]) -> str:

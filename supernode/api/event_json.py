@@ -103,6 +103,8 @@ _SHOWN: dict[str, tuple[_Shown, ...]] = {
         ),
     ),
     "digests": (),
+    "blobs": (),
+    "preheats": (_Shown("preheats", int, lambda event: len(event.preheats)),),
 }
 
 

@@ -11,9 +11,12 @@ import structlog
 
 from supernode.api.event_json import message
 from supernode.core.events import (
+    BatchRegistered,
+    BatchRemoved,
     ClaimConfirmed,
     ClaimRejected,
     Event,
+    PartFailed,
     PeerExpired,
     PeerLeft,
     PeerQuarantined,
@@ -24,6 +27,7 @@ from supernode.core.events import (
     PreheatFinished,
     PreheatRegistered,
     PreheatRemoved,
+    PreheatResolved,
     PreheatStarted,
     TaskFailed,
     TaskFinished,
@@ -39,7 +43,7 @@ from supernode.core.events import (
 from supernode.feed import Published
 
 _LEVELS: dict[type[Event], int] = {
-    **dict.fromkeys((TaskFailed, PreheatFailed, PeerQuarantined), logging.WARNING),
+    **dict.fromkeys((TaskFailed, PreheatFailed, PartFailed, PeerQuarantined), logging.WARNING),
     **dict.fromkeys(
         (
             PeerRegistered,
@@ -59,9 +63,12 @@ _LEVELS: dict[type[Event], int] = {
             TaskUnpinned,
             TaskRemoved,
             PreheatRegistered,
+            PreheatResolved,
             PreheatStarted,
             PreheatFinished,
             PreheatRemoved,
+            BatchRegistered,
+            BatchRemoved,
         ),
         logging.INFO,
     ),

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, field
 
 from supernode.core.commands import PieceResult, PullStatus
-from supernode.core.model import CdnStatus, PreheatStatus
+from supernode.core.model import CdnStatus, PartStatus, PreheatStatus, Source
 
 MOST_REPORTS = 256
 MOST_SORT_KEYS = 8
@@ -372,11 +372,30 @@ class PieceInfo(Model):
 # preheats
 
 
+class PreheatQuery(Model):
+    """How a preheat is asked for."""
+
+    dry_run: Annotated[
+        bool, _extension("true: only tell what would be fetched, and from where.")
+    ] = field(default=False, name="dryRun")
+
+
 class PreheatCreateRequest(Model):
-    """A file to fetch before anybody asks for it."""
+    """A file or an image to fetch before anybody asks for it."""
 
     type: Annotated[Text, _about("this must be image or file")] = ""
-    url: Annotated[Text, _about("http or https.")] = ""
+    url: Annotated[
+        Text,
+        _about(
+            "http or https. An image's is that of its manifest, `https://registry/v2/name/"
+            "manifests/tag`, by tag or digest, or short: `registry/name:tag`."
+        ),
+    ] = ""
+    urls: Annotated[
+        list[Text],
+        Meta(max_length=MOST_LISTED),
+        _extension("Several instead of one; all of them are taken, or none."),
+    ] = field(default_factory=list)
     filter: Annotated[
         Text, _about("Names of query parameters that do not make another task, as `a&b`.")
     ] = ""
@@ -385,24 +404,138 @@ class PreheatCreateRequest(Model):
     call_system: Annotated[SomeWord, _extension(_CALL_SYSTEM)] = field(
         default="", name="callSystem"
     )
+    platform: Annotated[
+        Text,
+        _extension("Of an image only what is for these: `linux/amd64,linux/arm64`; all otherwise."),
+    ] = ""
+    digest: Annotated[
+        Text,
+        _extension(
+            "An image's, as Harbor sends it: what is fetched whatever its tag stands for by then."
+        ),
+    ] = ""
+
+
+class DryRunBlob(Model, kw_only=True):
+    """A file that a preheat would have fetched."""
+
+    url: str
+    task_id: str = field(name="taskID")
+    digest: str = ""
+    size: Int64 | None = None
+    media_type: str = field(default="", name="mediaType")
+    platforms: list[str] = field(default_factory=list)
+    came_from: Annotated[
+        Source | None,
+        _about(
+            "Where it would come from: `cache`, it is there; `copy`, its content is, under "
+            "another URL; `origin`."
+        ),
+    ] = field(default=None, name="from")
+    skipped: Annotated[str, _about("Why it would not be fetched.")] = ""
+
+
+class DryRun(Model, kw_only=True):
+    """What a preheat would do; as much as could be found out."""
+
+    can_authenticate: Annotated[
+        bool, _about("Whether the origin lets us in; false also if it cannot be asked.")
+    ] = field(name="canAuthenticate")
+    digest: Annotated[str, _about("Of the image's manifest.")] = ""
+    blobs: list[DryRunBlob] = field(default_factory=list)
+    bytes_total: Int64 = field(default=0, name="bytesTotal")
+    bytes_cached: Annotated[Int64, _about("Of them are there.")] = field(
+        default=0, name="bytesCached"
+    )
+    bytes_to_fetch: Annotated[Int64, _about("Of them would be fetched, as far as known.")] = field(
+        default=0, name="bytesToFetch"
+    )
+    reason: Annotated[str, _about("Why it would fail, for programs.")] = ""
+    detail: Annotated[str, _about("What exactly was seen.")] = ""
+
+
+class BatchedPreheat(Model, kw_only=True):
+    """One of the preheats that were asked for at once."""
+
+    url: str
+    id: str = field(name="ID")
+    status: Annotated[PreheatStatus | None, _about("How far it is, where that is told.")] = None
 
 
 class PreheatCreateResponse(Model):
-    """The preheat's ID."""
+    """The preheat's ID, or the batch's with those of its preheats, or what a dry run found."""
 
-    id: str = field(name="ID")
+    id: str = field(default="", name="ID")
+    preheats: Annotated[
+        list[BatchedPreheat], _extension("In the order of `urls`, if there were any.")
+    ] = field(default_factory=list)
+    dry_run: Annotated[
+        DryRun | None, _extension("Nothing is fetched then, and there is no ID.")
+    ] = field(default=None, name="dryRun")
+
+
+class PreheatBlob(Model, kw_only=True):
+    """A file of an image that is preheated."""
+
+    url: str
+    task_id: Annotated[str, _about("The task that fetches it.")] = field(name="taskID")
+    state: PartStatus
+    digest: str
+    size: Int64 | None = None
+    bytes_done: Annotated[Int64, _about("Of them are there.")] = field(default=0, name="bytesDone")
+    media_type: str = field(default="", name="mediaType")
+    platforms: Annotated[list[str], _about("It is for.")] = field(default_factory=list)
+    came_from: Annotated[
+        Source | None,
+        _about(
+            "Where its bytes came from: `cache`, they were there; `copy`, they were, under another "
+            "URL; `origin`."
+        ),
+    ] = field(default=None, name="from")
+    reason: Annotated[str, _about("Why it failed, for programs.")] = ""
+    detail: Annotated[str, _about("What exactly was seen, or why it is skipped.")] = ""
+
+
+class PreheatBytes(Model, kw_only=True, omit_defaults=False):
+    """Content bytes of what is there by now, by where they came from."""
+
+    cache: Int64 = 0
+    origin: Int64 = 0
+    copy: Int64 = 0
 
 
 class PreheatInfo(Model, kw_only=True):
-    """A preheat as it is now."""
+    """A preheat, or a batch of them, as it is now."""
 
     id: str = field(name="ID")
     status: PreheatStatus
     start_time: Moment = field(name="startTime")
     finish_time: Moment | None = field(default=None, name="finishTime")
-    url: Annotated[str, _extension("What is fetched, without what the filter names.")]
-    type: Annotated[str, _extension("image or file")]
-    task_id: Annotated[str, _extension("The task that fetches it.")] = field(name="taskID")
+    url: Annotated[str, _extension("What is fetched, without what the filter names.")] = ""
+    type: Annotated[str, _extension("image, file or batch")]
+    task_id: Annotated[str, _extension("The task that fetches a file.")] = field(
+        default="", name="taskID"
+    )
+    digest: Annotated[str, _extension("Of an image's manifest, once known.")] = ""
+    platform: Annotated[str, _extension("Of an image only what is for these.")] = ""
+    blobs_total: Annotated[Int32 | None, _extension("How many files an image has.")] = field(
+        default=None, name="blobsTotal"
+    )
+    blobs_done: Annotated[Int32 | None, _extension("Of them nothing more is to come.")] = field(
+        default=None, name="blobsDone"
+    )
+    bytes_total: Annotated[Int64 | None, _extension("Of all files, as far as known.")] = field(
+        default=None, name="bytesTotal"
+    )
+    bytes_from: Annotated[
+        PreheatBytes | None, _extension("Content bytes of the files that are there.")
+    ] = field(default=None, name="bytesFrom")
+    blobs: Annotated[
+        list[PreheatBlob], _extension("An image's files; not in lists of preheats.")
+    ] = field(default_factory=list)
+    preheats: Annotated[list[BatchedPreheat], _extension("A batch's.")] = field(
+        default_factory=list
+    )
     reason: Annotated[str, _extension("Why it failed, for programs.")] = ""
     detail: Annotated[str, _extension("What exactly was seen.")] = ""
     error_msg: Annotated[str, _extension("Why it failed, for people.")] = field(

@@ -44,6 +44,7 @@ _TAGS = {
     "Task": "Files, and who downloads them.",
     "Piece": "The parts of a file: who shall take which from whom, and what became of it.",
     "PreheatTask": "Jobs that fetch a file before anybody asks for it.",
+    "Harbor": "What Harbor and registries ask of other preheat providers.",
     "System": "The supernode itself.",
 }
 
@@ -218,7 +219,7 @@ def _tidied(schema: Json) -> Json:
 
 def _exemplified(field: str, schema: Json) -> Json:
     tidy = _tidied(schema)
-    return tidy | {"examples": [_EXAMPLES[field]]} if field in _EXAMPLES else tidy
+    return {"examples": [_EXAMPLES[field]]} | tidy if field in _EXAMPLES else tidy
 
 
 def _prose(docstring: str) -> str:
@@ -278,7 +279,7 @@ def _description(operation: Operation) -> str:
 
 
 def _parameters(operation: Operation, schemas: _Schemas) -> list[Json]:
-    kind = operation.path.split("/")[1].removesuffix("s")
+    kind = operation.path.partition("/{")[0].rpartition("/")[2].removesuffix("s")
     about = {"id": f"ID of the {kind}.", "pieceRange": _PIECE_RANGE}
     parameters = [
         _parameter(

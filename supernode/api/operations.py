@@ -16,7 +16,8 @@ class Operation:
         path: with its variable parts in braces, as ``/tasks/{id}``.
         handler: carries it out.
         summary: what it does, in a few words.
-        tag: what it is about: ``Peer``, ``Task``, ``Piece``, ``PreheatTask`` or ``System``.
+        tag: what it is about: ``Peer``, ``Task``, ``Piece``, ``PreheatTask``, ``Harbor`` or
+            ``System``.
         query: the query's parameters; those without a default must be given.
         body: what the request's body may be; it is always optional.
         answer: what a success carries: a model, ``list[...]`` of one, ``str``, or None for nothing.

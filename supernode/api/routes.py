@@ -1,5 +1,11 @@
 """Which operation is where: the one table that every binding and the document are made from."""
 
+from supernode.api.harbor.models import (
+    JobCreateRequest,
+    JobInfo,
+    Notification,
+    NotificationAnswer,
+)
 from supernode.api.models import (
     DfGetTask,
     PageQuery,
@@ -14,6 +20,7 @@ from supernode.api.models import (
     PreheatCreateRequest,
     PreheatCreateResponse,
     PreheatInfo,
+    PreheatQuery,
     TaskCreateRequest,
     TaskCreateResponse,
     TaskInfo,
@@ -31,6 +38,7 @@ _NO_PEER = {404: "no such peer"}
 _NO_TASK = {404: "no such task"}
 _NO_CLIENT = {404: "no such task, client or peer"}
 _NO_PREHEAT = {404: "no such preheat task"}
+_NO_JOB = {404: "no such job"}
 _REFUSED = {403: "the call system may not ask for files"}
 _FORBIDDEN = {403: "the origin is forbidden"}
 _CONFLICT = {409: "the task is not in a state, or not for a file, that allows this"}
@@ -43,6 +51,7 @@ def routes(rest: Rest) -> list[Operation]:
     """Return every operation: the specification's in its order, then what goes beyond it."""
     system, peers, tasks = rest.system, rest.peers, rest.tasks
     pieces, preheats = rest.pieces, rest.preheats
+    jobs, notifications = rest.jobs, rest.notifications
     return [
         Operation(
             method="GET",
@@ -108,9 +117,10 @@ def routes(rest: Rest) -> list[Operation]:
             handler=preheats.create,
             summary="create a preheat",
             tag="PreheatTask",
+            query=PreheatQuery,
             body=PreheatCreateRequest,
             answer=PreheatCreateResponse,
-            success="the preheat's ID, the same while it has not ended",
+            success="the preheat's ID, the same for all who ask for the same content",
             v1_status=201,
             errors=_BAD | _REFUSED | _CONFLICT | _FULL,
         ),
@@ -236,6 +246,70 @@ def routes(rest: Rest) -> list[Operation]:
             answer=list[DfGetTask],
             success="the page",
             errors=_BAD | _NO_TASK,
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/healthy",
+            handler=jobs.healthy,
+            summary="is it up? As Harbor 2.12 and later ask",
+            tag="Harbor",
+            answer=str,
+            success="yes",
+            extension=True,
+        ),
+        Operation(
+            method="POST",
+            path="/oapi/v1/jobs",
+            handler=jobs.create,
+            summary="create a preheat, as Harbor 2.12 and later do",
+            tag="Harbor",
+            body=JobCreateRequest,
+            answer=JobInfo,
+            success="the job, the same for all who ask for the same content",
+            errors=_BAD | _REFUSED | _CONFLICT | _FULL,
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/oapi/v1/jobs/{id}",
+            handler=jobs.get,
+            summary="look at a preheat, as Harbor 2.12 and later do",
+            tag="Harbor",
+            answer=JobInfo,
+            success="the job",
+            errors=_NO_JOB,
+            extension=True,
+        ),
+        Operation(
+            method="DELETE",
+            path="/oapi/v1/jobs/{id}",
+            handler=jobs.delete,
+            summary="remove a preheat",
+            tag="Harbor",
+            errors=_NO_JOB,
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/health",
+            handler=notifications.health,
+            summary="is it up? As Harbor asks Kraken",
+            tag="Harbor",
+            answer=str,
+            success="yes",
+            extension=True,
+        ),
+        Operation(
+            method="POST",
+            path="/registry/notifications",
+            handler=notifications.receive,
+            summary="take note of what was pushed to a registry",
+            tag="Harbor",
+            body=Notification,
+            answer=NotificationAnswer,
+            success="what comes of it",
+            errors=_BAD | _FULL,
             extension=True,
         ),
         Operation(

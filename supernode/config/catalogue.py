@@ -1,9 +1,10 @@
 """The settings as data, derived from the tree: what can be set, by which names."""
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 from msgspec.structs import fields
@@ -26,11 +27,18 @@ class Setting:
     """Whether it may have no value."""
     default: object
     """None: no value, or what the machine says."""
+    name: str = ""
+    """Of what it is set for, in a section that has a table for each such thing."""
 
     @property
     def path(self) -> str:
-        """``section.key``."""
-        return f"{self.section}.{self.key}"
+        """``section.key``, or ``section.name.key``; a name may have dots, a key has none."""
+        return ".".join(filter(None, (self.section, self.name, self.key)))
+
+    @property
+    def heading(self) -> str:
+        """What its table is called in a file."""
+        return f"{self.section}.{json.dumps(self.name)}" if self.name else self.section
 
     @property
     def default_text(self) -> str:
@@ -44,11 +52,12 @@ class Setting:
 
     def value(self, config: Config) -> object:
         """Return its value."""
-        return getattr(getattr(config, self.section), self.key)
+        table = getattr(config, self.section)
+        return getattr(table[self.name] if self.name else table, self.key)
 
     def __str__(self) -> str:
         """Return what it is called in a file."""
-        return f"[{self.section}] {self.key}"
+        return f"[{self.heading}] {self.key}"
 
     def read(self, raw: object) -> object:
         """Return the value that ``raw`` stands for.
@@ -79,18 +88,73 @@ class Setting:
         return [self.kind.show(part) for part in parts]
 
 
-def _settings() -> Iterator[Setting]:
-    for section, struct in SECTIONS.items():
-        defaults = {field.name: field.default for field in fields(struct) if not field.required}
-        for key, hint in get_type_hints(struct, include_extras=True).items():
-            value, *notes = get_args(hint)
-            many, optional = get_origin(value) is tuple, type(None) in get_args(value)
-            if many or optional:  # the kind is within
-                notes = [*get_args(get_args(value)[0]), *notes]
-            *_, kind, about = notes
-            yield Setting(section, key, kind, about, many, optional, defaults.get(key))
+class Table(NamedTuple):
+    """What may be set for each thing that a section is about.
+
+    Args:
+        names: how such a thing is called.
+        struct: what is set.
+        settings: the same as data, without a name, by key.
+    """
+
+    names: Kind[str]
+    struct: type[Struct]
+    settings: Mapping[str, Setting]
 
 
-SECTIONS: Mapping[str, type[Struct]] = MappingProxyType(get_type_hints(Config))
-SETTINGS = MappingProxyType({setting.path: setting for setting in _settings()})
-"""By path, in the order of their definition."""
+def _settings(section: str, struct: type[Struct]) -> Iterator[Setting]:
+    defaults = {field.name: field.default for field in fields(struct) if not field.required}
+    for key, hint in get_type_hints(struct, include_extras=True).items():
+        value, *notes = get_args(hint)
+        many, optional = get_origin(value) is tuple, type(None) in get_args(value)
+        if many or optional:  # the kind is within
+            notes = [*get_args(get_args(value)[0]), *notes]
+        *_, kind, about = notes
+        yield Setting(section, key, kind, about, many, optional, defaults.get(key))
+
+
+def _table(section: str, names: Any, struct: type[Struct]) -> Table:  # noqa: ANN401 - a type hint
+    settings = {setting.key: setting for setting in _settings(section, struct)}
+    return Table(get_args(names)[1], struct, settings)
+
+
+_HINTS = get_type_hints(Config, include_extras=True)
+SECTIONS: Mapping[str, type[Struct]] = MappingProxyType(
+    {section: hint for section, hint in _HINTS.items() if not get_args(hint)}
+)
+TABLES: Mapping[str, Table] = MappingProxyType(
+    {
+        section: _table(section, *get_args(hint))
+        for section, hint in _HINTS.items()
+        if get_args(hint)
+    }
+)
+"""The sections that have a table for each thing, by name."""
+SETTINGS = MappingProxyType(
+    {
+        setting.path: setting
+        for section, struct in SECTIONS.items()
+        for setting in _settings(section, struct)
+    }
+)
+"""Those of other sections by path, in the order of their definition."""
+
+
+def setting_at(path: str) -> Setting:
+    """Return the setting of any section; there is one."""
+    if path in SETTINGS:
+        return SETTINGS[path]
+    section, _, rest = path.partition(".")
+    name, _, key = rest.rpartition(".")
+    return replace(TABLES[section].settings[key], name=name)
+
+
+def settings_of(config: Config) -> Iterator[Setting]:
+    """Yield every setting, in the order of a file."""
+    for section in _HINTS:
+        if section in TABLES:
+            for name in getattr(config, section):
+                for setting in TABLES[section].settings.values():
+                    yield replace(setting, name=name)
+        else:
+            yield from (each for each in SETTINGS.values() if each.section == section)

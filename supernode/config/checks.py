@@ -4,6 +4,7 @@ import os
 import socket
 from pathlib import Path
 
+from supernode.config import registries
 from supernode.config.errors import Unusable
 from supernode.config.settings import Config, Data, Disk, Http
 from supernode.config.tls import server_context
@@ -17,6 +18,7 @@ def check(config: Config) -> None:
     _state_dir(config.disk.state_dir)
     _water_marks(config.disk)
     server_context(config.http)
+    registries.check(config.registries)
 
 
 def _ports(http: Http, data: Data) -> None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from supernode.config import units
 from supernode.origin.policy import Rule
 from supernode.origin.proxy import Proxy
+from supernode.origin.url import checked_url
 from supernode.storage.disk_space import WaterMark
 
 T = TypeVar("T")
@@ -73,6 +74,23 @@ class Choice:
     def show(self, value: str) -> str:
         """See ``Kind``."""
         return value
+
+
+@dataclass(frozen=True)
+class YesOrNo:
+    """Whether something is so."""
+
+    def read(self, raw: object) -> bool:
+        """See ``Kind``."""
+        if isinstance(raw, bool):
+            return raw
+        if raw in ("true", "false"):
+            return raw == "true"
+        raise ValueError(f"{raw!r} is neither true nor false")
+
+    def show(self, value: bool) -> str:
+        """See ``Kind``."""
+        return "true" if value else "false"
 
 
 @dataclass(frozen=True)
@@ -137,6 +155,14 @@ def _ip(text: str) -> IPv4Address | IPv6Address:
     """Return an IP address, IPv4 if it is IPv4 written as IPv6."""
     address = ip_address(text)
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def _registry(text: str) -> str:
+    """Return host and port as in the name of an image, in lower case."""
+    if set("/?#@") & set(text):
+        raise ValueError(text)
+    checked_url(f"https://{text}")
+    return text.lower()
 
 
 def _word(text: str) -> str:
@@ -240,4 +266,9 @@ Level = Annotated[str, Choice(("debug", "info", "warning", "error"))]
 ProxyUrl = Annotated[
     str,
     Written("a URL such as http://proxy.example:3128", _proxy, to_text=_masked, secret=True),
+]
+Switch = Annotated[bool, YesOrNo()]
+Secret = Annotated[str, Written("a word", _word, to_text=lambda _: "****", secret=True)]
+RegistryName = Annotated[
+    str, Written("a registry such as harbor.example.com or 10.0.0.5:5000", _registry)
 ]

@@ -1,12 +1,12 @@
 """From sources to the configuration: the last source that sets something has its way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from supernode.config import checks, machine
-from supernode.config.catalogue import SECTIONS, SETTINGS
+from supernode.config.catalogue import SECTIONS, SETTINGS, TABLES, setting_at
 from supernode.config.errors import ConfigError, Unusable
 from supernode.config.settings import Config
 from supernode.config.sources import (
@@ -65,6 +65,8 @@ def load(
 
     if chosen:
         add(chosen)
+        for path in chosen.values:
+            _add_siblings(path, values, sources)
     add(Environment(environment))
     add(Flags(flags))
     if external_data_port:
@@ -79,15 +81,33 @@ def load(
     except Unusable as error:
         # What somebody set is to blame, rather than the default that it does not agree with.
         blamed = min(error.settings, key=lambda path: sources[path] is DEFAULTS)
-        naming = sources[blamed].naming(SETTINGS[blamed])
+        naming = sources[blamed].naming(setting_at(blamed))
         raise ConfigError(f"{naming}: {error}") from None
     return Loaded(config, sources, chosen.path if chosen else None)
+
+
+def _add_siblings(path: str, values: dict[str, object], sources: dict[str, Source]) -> None:
+    """Add the defaults of what may be set for the same thing, if ``path`` is of a named one."""
+    setting = setting_at(path)
+    if setting.name:
+        for sibling in TABLES[setting.section].settings.values():
+            other = replace(sibling, name=setting.name)
+            values.setdefault(other.path, other.default)
+            sources.setdefault(other.path, DEFAULTS)
 
 
 def _built(values: Mapping[str, object]) -> Config:
     """Return the tree with these leaves."""
     parts: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
-    for path, setting in SETTINGS.items():
-        parts[setting.section][setting.key] = values[path]
+    named: dict[str, dict[str, dict[str, object]]] = {section: {} for section in TABLES}
+    for path, value in values.items():
+        setting = setting_at(path)
+        if setting.name:
+            named[setting.section].setdefault(setting.name, {})[setting.key] = value
+        else:
+            parts[setting.section][setting.key] = value
     tree: dict[str, Any] = {section: SECTIONS[section](**part) for section, part in parts.items()}
+    for section, tables in named.items():
+        struct = TABLES[section].struct
+        tree[section] = {name: struct(**part) for name, part in tables.items()}
     return Config(**tree)

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from itertools import groupby
 
 import click
 
-from supernode.config.catalogue import SECTIONS, SETTINGS, Setting
-from supernode.config.kinds import Whole
+from supernode.config.catalogue import Setting, settings_of
+from supernode.config.kinds import Whole, YesOrNo
 from supernode.config.load import Loaded
 from supernode.config.sources import DEFAULTS, Source
 
@@ -18,17 +19,16 @@ def report(loaded: Loaded) -> Iterator[str]:
     """Yield the lines, with what is not a default made bold. Secrets are masked."""
     lines = {
         setting: f"{setting.key} = {_toml(setting, setting.value(loaded.config))}"
-        for setting in SETTINGS.values()
+        for setting in settings_of(loaded.config)
     }
     width = max(len(line) for line in lines.values() if len(line) <= _MOST_WIDTH)
     yield f"# {loaded.file} was read" if loaded.file else "# no file was read"
-    for section in SECTIONS:
-        yield f"\n[{section}]"
-        for setting, line in lines.items():
-            if setting.section == section:
-                source = loaded.sources[setting.path]
-                text = f"{line:{width}}  # {_remark(setting, source)}"
-                yield text if source is DEFAULTS else click.style(text, bold=True)
+    for heading, settings in groupby(lines, lambda setting: setting.heading):
+        yield f"\n[{heading}]"
+        for setting in settings:
+            source = loaded.sources[setting.path]
+            text = f"{lines[setting]:{width}}  # {_remark(setting, source)}"
+            yield text if source is DEFAULTS else click.style(text, bold=True)
 
 
 def _remark(setting: Setting, source: Source) -> str:
@@ -41,7 +41,7 @@ def _remark(setting: Setting, source: Source) -> str:
 def _toml(setting: Setting, value: object) -> str:
     """Return a value as TOML has it, text like JSON."""
     texts = setting.texts(value)
-    if not isinstance(setting.kind, Whole):
+    if not isinstance(setting.kind, Whole | YesOrNo):
         texts = [json.dumps(text, ensure_ascii=False) for text in texts]
     if setting.many:
         return f"[{', '.join(texts)}]"

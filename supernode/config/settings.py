@@ -1,5 +1,6 @@
 """Every setting: its section and key, type and unit, default, what it is for, and its flag."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -21,8 +22,11 @@ from supernode.config.kinds import (
     PortOrNone,
     ProxyUrl,
     Rate,
+    RegistryName,
     Resort,
+    Secret,
     Size,
+    Switch,
     Word,
 )
 from supernode.core.model import Limits
@@ -212,6 +216,30 @@ class Preheat(msgspec.Struct, frozen=True, kw_only=True):
     )
 
 
+class Registry(msgspec.Struct, frozen=True, kw_only=True):
+    """One registry that images are preheated from. Files are read again when they change."""
+
+    username: Annotated[Word | None, About("Who we are to it …")] = None
+    password: Annotated[Secret | None, About("… with this password …")] = None
+    password_file: Annotated[File | None, About("… or the one in this file.")] = None
+    identity_token: Annotated[
+        Secret | None, About("Instead of a user: a token that its token service takes …")
+    ] = None
+    identity_token_file: Annotated[File | None, About("… or the one in this file.")] = None
+    ca: Annotated[
+        File | None,
+        About("Authorities, in PEM, that may vouch for it.", default="the system's alone"),
+    ] = None
+    insecure: Annotated[Switch, About("Do not verify its certificate.")] = False
+    client_cert: Annotated[
+        File | None, About("Our certificate chain, in PEM, if it wants to see one.")
+    ] = None
+    client_key: Annotated[File | None, About("Private key of that certificate, in PEM.")] = None
+    plain_http: Annotated[
+        Switch, About("It has no TLS. Nothing on the way to it is kept secret.")
+    ] = False
+
+
 class Log(msgspec.Struct, frozen=True, kw_only=True):
     """What is logged, on stderr."""
 
@@ -229,4 +257,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     peers: Peers
     clients: Clients
     preheat: Preheat
+    registries: Mapping[RegistryName, Registry]
     log: Log

@@ -5,13 +5,14 @@ it. What is no setting is refused, with the nearest thing that is one.
 """
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from supernode.config.catalogue import SECTIONS, SETTINGS, Setting
+from supernode.config.catalogue import SECTIONS, SETTINGS, TABLES, Setting, setting_at
 from supernode.config.errors import ConfigError
 from supernode.config.toml_lines import line_beyond_reading, lines_of
 
@@ -41,7 +42,7 @@ class Source:
         """
         found = {}
         for path, raw in self.values.items():
-            setting = SETTINGS[path]
+            setting = setting_at(path)
             try:
                 found[path] = setting.read(raw)
             except ValueError as error:
@@ -112,10 +113,13 @@ class File(Source):
     def __init__(self, path: Path, content: bytes) -> None:
         self.path = path
         self._text = self._decoded(content)
+        self._spelled: dict[str, str] = {}  # how the file spells a name
         super().__init__(dict(self._settings(self._parsed())))
 
     def place(self, setting: Setting) -> str:
         """See ``Source``."""
+        if setting.name:
+            return self._at(setting.section, self._spelled[setting.name], setting.key)
         return self._at(setting.section, setting.key)
 
     def naming(self, setting: Setting) -> str:
@@ -145,8 +149,11 @@ class File(Source):
 
     def _settings(self, document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
         for section, table in document.items():
+            if section in TABLES:
+                yield from self._named(section, table)
+                continue
             if section not in SECTIONS and isinstance(table, dict):
-                hint = _hint(f"[{section}]", [f"[{known}]" for known in SECTIONS])
+                hint = _hint(f"[{section}]", [f"[{known}]" for known in (*SECTIONS, *TABLES)])
                 raise ConfigError(f"{self._at(section)}: [{section}]: no such section{hint}")
             if section not in SECTIONS:
                 hint = _nearest_key(section)
@@ -158,6 +165,33 @@ class File(Source):
                     naming = f"{self._at(section, key)}: [{section}] {key}"
                     raise ConfigError(f"{naming}: no such setting{_nearest_key(key, section)}")
                 yield f"{section}.{key}", value
+
+    def _named(self, section: str, tables: object) -> Iterator[tuple[str, object]]:
+        """Yield the settings of a section that has a table for each thing."""
+        if not isinstance(tables, dict):
+            naming = f"{self._at(section)}: {section}"
+            raise ConfigError(f'{naming} has a section for each: [{section}."name"]')
+        settings = TABLES[section].settings
+        for spelled, table in tables.items():
+            at = f"{self._at(section, spelled)}: [{section}.{json.dumps(spelled)}]"
+            try:
+                name = TABLES[section].names.read(spelled)
+            except ValueError as error:
+                raise ConfigError(f"{at}: {error}") from None
+            if name in self._spelled:
+                raise ConfigError(f"{at}: it is there already, as {self._spelled[name]}")
+            if not isinstance(table, dict) or not table:
+                raise ConfigError(f"{at}: this sets nothing")
+            self._spelled[name] = spelled
+            for key, value in table.items():
+                if key not in settings:
+                    line = self._at(section, spelled, key)
+                    naming = f"{line}: [{section}.{json.dumps(spelled)}] {key}"
+                    hint = _hint(key, settings)
+                    if isinstance(value, dict):
+                        hint = "; a name with dots has to be in quotes"
+                    raise ConfigError(f"{naming}: no such setting{hint}")
+                yield f"{section}.{name}.{key}", value
 
     def _at(self, *path: str) -> str:
         return f"{self.path}:{self._lines[path]}"

@@ -5,8 +5,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
-from supernode.core.model import Accusation, Finding, OriginVersion, TaskSpec
+from supernode.core.identity import ClientId, PartId, PeerId, PreheatId, TaskId
+from supernode.core.model import Accusation, Blob, Finding, OriginVersion, PreheatKind, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 
@@ -264,13 +264,35 @@ class RemoveTask(Command[None], frozen=True, kw_only=True):
 
 
 class CreatePreheat(Command[PreheatId], frozen=True, kw_only=True):
-    """Have a file fetched; the answer may be a preheat of the same file that has not ended."""
+    """Have a file or an image fetched; the answer may be an earlier preheat of the same content.
+
+    Args:
+        spec: of the file, or of the image's manifest.
+        platforms: of an image, in order; empty: all.
+        manifest: the digest of the image's manifest, if that is what is wanted.
+    """
 
     spec: TaskSpec
+    kind: PreheatKind = PreheatKind.FILE
+    platforms: tuple[str, ...] = ()
+    manifest: str = ""
+
+
+class Batched(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a batch: its ID, and the preheats' in the order of the wishes."""
+
+    batch: PreheatId
+    preheats: tuple[PreheatId, ...]
+
+
+class CreateBatch(Command[Batched], frozen=True, kw_only=True):
+    """Have several files or images fetched: all of them, or none if one cannot be."""
+
+    wishes: tuple[CreatePreheat, ...]
 
 
 class RemovePreheat(Command[None], frozen=True, kw_only=True):
-    """Forget a preheat; a fetch that nobody else waits for ends."""
+    """Forget a preheat, or all of a batch; fetches that nobody else waits for end."""
 
     preheat: PreheatId
 
@@ -279,16 +301,56 @@ class RemovePreheat(Command[None], frozen=True, kw_only=True):
 
 
 class StartPreheat(Command[None], frozen=True, kw_only=True):
-    """Have the preheat's file fetched, unless it is there."""
+    """Carry a preheat out. A file is fetched, unless it is there; an image is to be resolved."""
 
     preheat: PreheatId
 
 
-class EndPreheat(Command[None], frozen=True, kw_only=True):
-    """The preheat has ended, well if there is no reason."""
+class ResolvePreheat(Command[None], frozen=True, kw_only=True):
+    """The registry has said of which files an image consists.
+
+    Args:
+        manifest: the digest of its manifest.
+        blobs: no two with the same URL.
+    """
 
     preheat: PreheatId
-    reason: Reason | None = None
+    manifest: str
+    blobs: tuple[Blob, ...]
+
+
+class BeginPart(Command[TaskId | None], frozen=True, kw_only=True):
+    """Have one file of a preheat fetched, unless it is there or coming.
+
+    The answer is a task whose complete file has the same content, if that is better taken over;
+    then nothing has happened.
+
+    Args:
+        may_copy: whether that is possible.
+    """
+
+    part: PartId
+    may_copy: bool = True
+
+
+class CopyTask(Command[int], frozen=True, kw_only=True):
+    """The file of a part is on disk: a copy of another task's. It is as if it were being fetched.
+
+    The answer is the generation of the part's task.
+
+    Args:
+        source: whose it is a copy of.
+    """
+
+    part: PartId
+    source: TaskId
+
+
+class FailPreheat(Command[None], frozen=True, kw_only=True):
+    """The preheat cannot be carried out."""
+
+    preheat: PreheatId
+    reason: Reason
     detail: str = ""
 
 

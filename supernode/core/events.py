@@ -8,8 +8,16 @@ from typing import ClassVar, Self
 
 import msgspec
 
-from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
-from supernode.core.model import CdnStatus, Finding, OriginVersion, TaskSpec
+from supernode.core.identity import ClientId, PartId, PeerId, PreheatId, TaskId
+from supernode.core.model import (
+    Blob,
+    CdnStatus,
+    Finding,
+    OriginVersion,
+    PreheatKind,
+    Source,
+    TaskSpec,
+)
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 
@@ -425,9 +433,13 @@ class PreheatEvent(Event, frozen=True, kw_only=True):
 
 
 class PreheatRegistered(PreheatEvent, frozen=True, kw_only=True, tag="preheat.registered"):
-    """Somebody wants a file to be there before it is asked for."""
+    """Somebody wants a file, or an image's, to be there before it is asked for."""
 
     spec: TaskSpec
+    kind: PreheatKind = PreheatKind.FILE
+    platforms: tuple[str, ...] = ()
+    manifest: str = ""
+    """The digest of the image's manifest, if it was named."""
 
     def to_keep(self) -> Self:
         """Return it without what is there only for the fetch."""
@@ -435,15 +447,63 @@ class PreheatRegistered(PreheatEvent, frozen=True, kw_only=True, tag="preheat.re
 
 
 class PreheatStarted(PreheatEvent, frozen=True, kw_only=True, tag="preheat.started"):
-    """The preheat's file is being fetched, or is there already."""
+    """The preheat is being carried out: first, of an image, its registry is asked what it is."""
+
+
+class PreheatResolved(PreheatEvent, frozen=True, kw_only=True, tag="preheat.resolved"):
+    """It is known of which files an image consists."""
+
+    manifest: str
+    """Its digest."""
+    blobs: tuple[Blob, ...]
+    parts: int
+    """How many there are."""
+    length: int
+    """Content bytes of those that are to be fetched or are there, as far as known."""
+
+    def to_keep(self) -> Self:
+        """Return it without the files: there may be very many."""
+        return msgspec.structs.replace(self, blobs=())
+
+
+class PartEvent(PreheatEvent, frozen=True, kw_only=True):
+    """Something about one file of a preheat, whose task it names."""
+
+    part: PartId
+
+
+class PartStarted(PartEvent, frozen=True, kw_only=True, tag="preheat.part_started"):
+    """A file of a preheat is on its way: when the awaited task has ended it is known how it is."""
+
+    awaits: TaskId
+    came_from: Source
+    """What is expected."""
+
+
+class PartReleased(PartEvent, frozen=True, kw_only=True, tag="preheat.part_released"):
+    """What a file of a preheat waited for has ended without it, or it was lost: it begins anew."""
+
+
+class PartFinished(PartEvent, frozen=True, kw_only=True, tag="preheat.part_finished"):
+    """A file of a preheat is there."""
+
+    came_from: Source
+    length: int | None
+
+
+class PartFailed(PartEvent, frozen=True, kw_only=True, tag="preheat.part_failed"):
+    """A file of a preheat could not be fetched."""
+
+    reason: Reason
+    detail: str
 
 
 class PreheatFinished(PreheatEvent, frozen=True, kw_only=True, tag="preheat.finished"):
-    """The preheat's file is there."""
+    """Every file of the preheat is there."""
 
 
 class PreheatFailed(PreheatEvent, frozen=True, kw_only=True, tag="preheat.failed"):
-    """The preheat's file could not be fetched."""
+    """A file of the preheat could not be fetched, or nobody knows which files there are."""
 
     reason: Reason
     detail: str
@@ -451,3 +511,16 @@ class PreheatFailed(PreheatEvent, frozen=True, kw_only=True, tag="preheat.failed
 
 class PreheatRemoved(PreheatEvent, frozen=True, kw_only=True, tag="preheat.removed"):
     """The preheat is known no longer."""
+
+
+class BatchRegistered(Event, frozen=True, kw_only=True, tag="preheat.batch_registered"):
+    """Several preheats were asked for at once; they can be looked at together."""
+
+    batch: PreheatId
+    preheats: tuple[PreheatId, ...]
+
+
+class BatchRemoved(Event, frozen=True, kw_only=True, tag="preheat.batch_removed"):
+    """Preheats can no longer be looked at together."""
+
+    batch: PreheatId

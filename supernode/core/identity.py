@@ -15,12 +15,17 @@ ClientId = NewType("ClientId", str)
 """One download by one peer; chosen by the client."""
 
 PreheatId = NewType("PreheatId", str)
+PartId = NewType("PartId", str)
+"""One file of a preheat."""
 
 SEED_PREFIX = "cdnnode:"
 
 _TASK_KEY = ">I$pg-~AS~sP'rqu_`Oh&lz#9]\"=;nE%"
 _CREDENTIALS = re.compile(r"^([a-z]+://)[^/?#]*@", re.IGNORECASE)
 _TASK_ID = re.compile(r"[0-9a-f]{64}")
+_BLOB = re.compile(r"[^?#]*/v2/[^?#]+/blobs/sha256:(?P<sha256>[0-9a-f]{64})")
+_MANIFESTS = "/manifests/"
+_NUMBER_BITS = 52
 
 
 def task_url(raw_url: str, filters: Iterable[str]) -> str:
@@ -80,6 +85,42 @@ def trust_mark(*, insecure: bool, root_cas: Collection[str]) -> str:
     if not root_cas:
         return ""
     return hashlib.sha256("".join(sorted(set(root_cas))).encode()).hexdigest()
+
+
+def blob_sha256(url: str) -> str:
+    """Return the SHA-256 that the URL of a registry's blob is made of; empty: it is no such URL."""
+    match = _BLOB.fullmatch(url)
+    return match["sha256"] if match else ""
+
+
+def manifest_url(url: str, digest: str) -> str:
+    """Return where the registry has a manifest under its digest, which never changes.
+
+    Args:
+        url: of a manifest, by tag or digest.
+        digest: the manifest's; empty: not known, the URL is all there is.
+    """
+    before, mark, _ = url.rpartition(_MANIFESTS)
+    return f"{before}{mark}{digest}" if mark and digest else url
+
+
+def preheat_id(chance: int) -> PreheatId:
+    """Return the ID that a random number of 52 bits makes, the same as text and as an integer.
+
+    Some clients take only the one, some only the other. The integer is one that every JSON decoder
+    keeps exactly.
+    """
+    return PreheatId(f"{chance | 1 << _NUMBER_BITS:x}")
+
+
+def preheat_number(preheat: PreheatId) -> int:
+    """Return the integer that is as good as the ID."""
+    return int(preheat, 16)
+
+
+def part_id(preheat: PreheatId, number: int) -> PartId:
+    """Return the ID of one of a preheat's files, which are numbered from 0."""
+    return PartId(f"{preheat}-{number}")
 
 
 def is_task_id(text: str) -> bool:

@@ -1,7 +1,11 @@
 """What must always hold of a state: everything that it keeps twice, for speed, agrees."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from supernode.core.errors import InvariantError
-from supernode.core.model import CdnStatus, DownloadStatus, Limits, Peer, Task
+from supernode.core.identity import PartId
+from supernode.core.model import CdnStatus, DownloadStatus, Limits, PartStatus, Peer, Task
 from supernode.core.pieces import PieceNumber
 from supernode.core.state import State
 from supernode.core.swarm import bits, bitset_bytes
@@ -20,6 +24,7 @@ def check(state: State) -> None:
     _check_accusations(state)
     _check_downloads(state)
     _check_preheats(state)
+    _check_contents(state)
     _check_claims(state)
     held = sum(task.spec.bytes_to_fetch_with for task in state.tasks.values())
     _must(state.spec_bytes == held, "bytes that are there only for fetches")
@@ -86,10 +91,52 @@ def _check_downloads(state: State) -> None:
 
 
 def _check_preheats(state: State) -> None:
+    parts = {part: of for p in state.preheats.values() for part, of in p.parts.items()}
+    _must(state.parts == parts, "files of preheats")
+    held: set[tuple[str, str]] = set()
+    waiting: set[tuple[str, str]] = set()
     for preheat in state.preheats.values():
         ended = preheat.finished is not None
         _must((preheat.id in state.preheats_ended) == ended, "preheats that have ended")
-        _must((state.preheats_of.get(preheat.task) == preheat.id) != ended, "preheats of tasks")
+        _must((preheat.id in state.preheats_open) != ended, "preheats that have not")
+        unended = [part for part in preheat.parts.values() if not part.status.has_ended]
+        _must(preheat.open_parts == len(unended), "files that have not ended")
+        may_end = bool(unended) or not preheat.is_resolved
+        _must(ended or may_end, "a preheat ends with its files")
+        for part in preheat.parts.values():
+            _must(part.preheat == preheat.id, "files of a preheat")
+            if not ended and part.status not in (PartStatus.FAILED, PartStatus.SKIPPED):
+                held.add((part.task, part.id))
+            if part.may_begin:
+                waiting.add((preheat.id, part.id))
+    _must(_pairs(state.parts_held) == held, "files that must not go")
+    _must(_pairs(state.parts_to_begin) == waiting, "files that are to be begun")
+    awaiting = {(part.awaits, part.id) for part in parts.values() if part.awaits is not None}
+    _must(_pairs(state.parts_awaiting) == awaiting, "files that wait for a task")
+    for task in state.parts_awaiting:
+        _must(task in state.tasks and state.tasks[task].reason is None, "what comes is awaited")
+    for key, joined in state.joinable.items():
+        preheat = state.preheats[joined]
+        _must(preheat.key == key and preheat.may_be_joined, "preheats that may be joined")
+
+
+def _pairs(index: Mapping[Any, Mapping[PartId, None]]) -> set[tuple[str, str]]:
+    _must(all(index.values()), "no key without a file")
+    return {(key, part) for key, parts in index.items() for part in parts}
+
+
+def _check_contents(state: State) -> None:
+    for index, tasks in (
+        (state.complete, {t.id: t.sha256 for t in state.tasks.values() if _is_complete(t)}),
+        (state.coming, {t.id: t.spec.sha256 for t in state.tasks.values() if t.is_fetched}),
+    ):
+        _must(all(index.values()), "no content without a task")
+        found = {task: sha256 for sha256, of_it in index.items() for task in of_it}
+        _must(found == {task: sha for task, sha in tasks.items() if sha}, "tasks by content")
+
+
+def _is_complete(task: Task) -> bool:
+    return task.status is CdnStatus.SUCCESS
 
 
 def _check_claims(state: State) -> None:

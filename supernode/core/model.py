@@ -8,9 +8,12 @@ import msgspec
 
 from supernode.core.identity import (
     ClientId,
+    PartId,
     PeerId,
     PreheatId,
     TaskId,
+    blob_sha256,
+    manifest_url,
     task_id,
     trust_mark,
     without_credentials,
@@ -38,6 +41,13 @@ class DownloadStatus(enum.StrEnum):
     FAILED = "FAILED"
 
 
+class PreheatKind(enum.StrEnum):
+    """What a preheat is of."""
+
+    FILE = "file"
+    IMAGE = "image"
+
+
 class PreheatStatus(enum.StrEnum):
     """How far a preheat is."""
 
@@ -45,6 +55,32 @@ class PreheatStatus(enum.StrEnum):
     RUNNING = "RUNNING"
     SUCCESS = "SUCCESS"
     FAILED = "FAILED"
+
+
+class PartStatus(enum.StrEnum):
+    """How far one file of a preheat is."""
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more is to be done about it."""
+        return self not in (PartStatus.WAITING, PartStatus.RUNNING)
+
+
+class Source(enum.StrEnum):
+    """Where the bytes of a preheated file came from."""
+
+    CACHE = "cache"
+    """They were there already."""
+    ORIGIN = "origin"
+    """They were fetched, for this preheat or for somebody else."""
+    COPY = "copy"
+    """The same content was there under another URL."""
 
 
 class Finding(enum.StrEnum):
@@ -93,6 +129,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """That have not ended."""
     most_ended_preheats: int = 20_000
     """The oldest are forgotten before their time."""
+    most_parts: int = 200_000
+    """Files of all preheats together; the oldest ended preheats are forgotten to make room."""
+    parts_at_once: int = 32
+    """How many files of one preheat are asked for at a time; the others wait for their turn."""
+    most_batches: int = 1_000
+    """The oldest are forgotten."""
     most_spec_bytes: int = 256 << 20
     """What clients have said about the files that are not there yet: headers, certificates."""
     most_claim_bytes: int = 64 << 20
@@ -193,6 +235,11 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
         """How much of it is there only for the fetch."""
         headers = sum(map(len, self.headers.reveal().values()))
         return headers + sum(map(len, self.root_cas))
+
+    @property
+    def sha256(self) -> str:
+        """What its content must hash to, where the URL says so: a blob's in a registry."""
+        return "" if _byte_range(self.headers) is not None else blob_sha256(self.task_url)
 
     def without_means(self) -> "TaskSpec":
         """Return what is to be remembered when there is nothing left to fetch."""
@@ -424,15 +471,107 @@ class Task:
         return piece_count(self.length, self.piece_size)
 
 
+class Blob(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the files that an image is made of.
+
+    Args:
+        digest: as the manifest has it, ``sha256:…``.
+        size: bytes; None: the manifest does not say.
+        platforms: of the images that it is a part of, as ``linux/amd64``; may be empty.
+        skipped: why it is not fetched, in words; empty: it is.
+    """
+
+    url: str
+    digest: str
+    size: int | None = None
+    media_type: str = ""
+    platforms: tuple[str, ...] = ()
+    skipped: str = ""
+
+
+@dataclass(slots=True)
+class Part:
+    """One file that a preheat has fetched: the only one, or an image's blob."""
+
+    id: PartId
+    preheat: PreheatId
+    task: TaskId
+    blob: Blob | None
+    """None: the file that the preheat is of."""
+    status: PartStatus = PartStatus.WAITING
+    awaits: TaskId | None = None
+    """The task whose end is waited for: its own, or another one's that brings the same content."""
+    came_from: Source | None = None
+    """Where its bytes came from or, while it runs, are expected from."""
+    length: int | None = None
+    """Content bytes."""
+    reason: Reason | None = None
+    detail: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """What its content must hash to; empty: whatever the origin has."""
+        return self.blob.digest.removeprefix("sha256:") if self.blob else ""
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether it is somebody's turn to do something about it."""
+        return self.awaits is None and not self.status.has_ended
+
+
 @dataclass(slots=True)
 class Preheat:
-    """A job that has a file fetched before anybody asks for it."""
+    """A job that has files fetched before anybody asks for them: one, or those of an image."""
 
     id: PreheatId
     task: TaskId
+    """The ID of what was asked for: the file's task, or what the manifest's would be."""
     spec: TaskSpec
+    """The file or, of an image, the manifest."""
     created: float
+    kind: PreheatKind = PreheatKind.FILE
+    platforms: tuple[str, ...] = ()
+    """Of an image's platforms only these; empty: all."""
+    manifest: str = ""
+    """The digest of an image's manifest, once known."""
+    is_resolved: bool = False
+    """Whether it is known of which files it consists."""
+    parts: dict[PartId, Part] = field(default_factory=dict)
+    open_parts: int = 0
+    """How many of them have not ended."""
     status: PreheatStatus = PreheatStatus.WAITING
     reason: Reason | None = None
     detail: str = ""
     finished: float | None = None
+
+    @property
+    def key(self) -> str:
+        """What preheats of the same content have in common.
+
+        A tag is no content: it may stand for another one tomorrow.
+        """
+        if self.kind is PreheatKind.FILE:
+            return self.task
+        url = manifest_url(without_credentials(self.spec.task_url), self.manifest)
+        named = task_id(url, identifier=self.spec.identifier)
+        return " ".join((named, *self.platforms))
+
+    @property
+    def may_be_joined(self) -> bool:
+        """Whether its content is, or will be, what somebody who asks the same now would get."""
+        if self.kind is PreheatKind.FILE:
+            return self.finished is None
+        if not self.manifest:
+            return self.status is PreheatStatus.WAITING
+        return self.status is not PreheatStatus.FAILED
+
+    def spec_of(self, part: Part) -> TaskSpec:
+        """Return what is to be fetched for one of its parts.
+
+        A blob's is what anybody who asks for its URL says, so that it is the same task; how it is
+        got from the registry is a matter of the fetch.
+        """
+        if part.blob is None:
+            return self.spec
+        url = part.blob.url
+        return TaskSpec(raw_url=url, task_url=url, call_system=self.spec.call_system)

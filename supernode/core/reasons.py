@@ -36,6 +36,16 @@ class Reason(Enum):
         "the origin's file changed while it was fetched; ask again to have it fetched anew",
         Actor.CLIENT,
     )
+    ORIGIN_TOO_LONG = (
+        "origin_too_long",
+        "the origin's answer is longer than such an answer may be",
+        Actor.ORIGIN,
+    )
+    ORIGIN_MANIFEST = (
+        "origin_manifest",
+        "the registry sent no manifest that can be followed",
+        Actor.ORIGIN,
+    )
     # Something else failed.
     URL_FORBIDDEN = ("url_forbidden", "the policy forbids to contact this origin", Actor.OPERATOR)
     URL_INVALID = ("url_invalid", "the URL cannot be fetched", Actor.CLIENT)
@@ -48,6 +58,16 @@ class Reason(Enum):
         "digest_mismatch",
         "the file has another digest than asked for",
         Actor.CLIENT,
+    )
+    IMAGE_TOO_LARGE = (
+        "image_too_large",
+        "the image has more parts than the supernode takes",
+        Actor.CLIENT,
+    )
+    SETTING_UNUSABLE = (
+        "setting_unusable",
+        "a file that the supernode's configuration names cannot be used",
+        Actor.OPERATOR,
     )
     DISK_FULL = ("disk_full", "the supernode's disk is full", Actor.OPERATOR)
     DISK_ERROR = ("disk_error", "the supernode's disk failed", Actor.OPERATOR)

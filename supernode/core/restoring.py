@@ -8,15 +8,15 @@ events: replaying what led there would take seconds.
 from bisect import insort
 from dataclasses import dataclass, field
 
-from supernode.core.identity import TaskId
+from supernode.core.identity import PreheatId, TaskId
 from supernode.core.model import (
     CdnStatus,
     Download,
     DownloadStatus,
     Limits,
+    PartStatus,
     Peer,
     Preheat,
-    PreheatStatus,
     Task,
 )
 from supernode.core.reasons import Reason
@@ -31,7 +31,9 @@ class Known:
     Args:
         tasks: without downloads and swarms.
         downloads: without leases; their ``index`` says nothing.
+        preheats: with their files, which wait for nothing.
         gone: why tasks are known no longer, the oldest first.
+        batches: the preheats that were asked for at once, the oldest first.
     """
 
     peers: list[Peer] = field(default_factory=list)
@@ -39,6 +41,7 @@ class Known:
     downloads: list[Download] = field(default_factory=list)
     preheats: list[Preheat] = field(default_factory=list)
     gone: list[tuple[TaskId, Reason]] = field(default_factory=list)
+    batches: list[tuple[PreheatId, tuple[PreheatId, ...]]] = field(default_factory=list)
 
     def latest(self) -> float:
         """Return the last moment that anything is said to have happened at, or 0."""
@@ -77,6 +80,7 @@ def restore(limits: Limits, known: Known, now: float) -> State:
         _restore_swarm(state, task)
     for preheat in sorted(known.preheats, key=lambda preheat: preheat.finished or now):
         _restore_preheat(state, preheat, now)
+    state.batches.update(known.batches)
     state.gone.update((task, reason) for task, reason in known.gone if task not in state.tasks)
     return state
 
@@ -136,12 +140,19 @@ def _restore_swarm(state: State, task: Task) -> None:
 
 
 def _restore_preheat(state: State, preheat: Preheat, now: float) -> None:
+    """Let a preheat be known; its files go on with their tasks, or are to be begun."""
     preheat.created = min(preheat.created, now)
     state.preheats[preheat.id] = preheat
     if preheat.finished is not None:
         preheat.finished = min(preheat.finished, now)
         state.preheats_ended[preheat.id] = None
-        return
-    state.preheats_of[preheat.task] = preheat.id
-    if preheat.task not in state.tasks:
-        preheat.status = PreheatStatus.WAITING  # to be begun anew
+    else:
+        state.preheats_open[preheat.id] = None
+    if preheat.may_be_joined:
+        state.joinable[preheat.key] = preheat.id
+    parts, preheat.parts = preheat.parts, {}
+    for part in parts.values():
+        task = state.tasks.get(part.task)
+        if part.status is PartStatus.RUNNING and task is not None and task.reason is None:
+            part.awaits = task.id
+        state.add_part(preheat, part)

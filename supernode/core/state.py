@@ -27,6 +27,8 @@ from supernode.core.events import (
     LeaseExpired,
     LeaseOverdue,
     LeaseReleased,
+    PartFinished,
+    PartStarted,
     PeerAccused,
     PeerCleared,
     PeerExpired,
@@ -47,11 +49,6 @@ from supernode.core.events import (
     PiecesLost,
     PiecesOffered,
     PiecesVerified,
-    PreheatFailed,
-    PreheatFinished,
-    PreheatRegistered,
-    PreheatRemoved,
-    PreheatStarted,
     TaskConfirmed,
     TaskDoubted,
     TaskFailed,
@@ -66,7 +63,7 @@ from supernode.core.events import (
     TaskUnpinned,
 )
 from supernode.core.fetch_queue import FetchQueue
-from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
+from supernode.core.identity import ClientId, PeerId, TaskId
 from supernode.core.model import (
     Accusation,
     CdnStatus,
@@ -76,11 +73,11 @@ from supernode.core.model import (
     Lease,
     Limits,
     Peer,
-    Preheat,
-    PreheatStatus,
     Task,
 )
 from supernode.core.pieces import FRAME_BYTES, PieceNumber
+from supernode.core.preheat_state import RULES as PREHEAT_RULES
+from supernode.core.preheat_state import PreheatState
 from supernode.core.reasons import Reason
 from supernode.core.swarm import Swarm, bits, bitset_bytes
 
@@ -98,7 +95,7 @@ class Strikes(NamedTuple):
     evidence: str
 
 
-class State:
+class State(PreheatState):
     """Peers, tasks with their downloads and swarms, the open leases, preheats.
 
     What may have to go when nobody needs it is kept in the order in which that happens, so that
@@ -112,6 +109,7 @@ class State:
     """Called with each event before it changes anything, while somebody copies the state."""
 
     def __init__(self, limits: Limits) -> None:
+        super().__init__()
         self.limits = limits
         self.peers: dict[PeerId, Peer] = {}
         self.heard_peers: OrderedDict[PeerId, None] = OrderedDict()
@@ -149,11 +147,10 @@ class State:
         self.claim_bytes = 0
         """What claims take as bitsets, checked or not."""
         self.next_claim = 1
-        self.preheats: dict[PreheatId, Preheat] = {}
-        self.preheats_of: dict[TaskId, PreheatId] = {}
-        """The preheat of a task that has not ended."""
-        self.preheats_ended: OrderedDict[PreheatId, None] = OrderedDict()
-        """In the order in which they did."""
+        self.complete: dict[str, dict[TaskId, None]] = {}
+        """By SHA-256, the tasks whose complete files have that content."""
+        self.coming: dict[str, dict[TaskId, None]] = {}
+        """By SHA-256, the tasks that are fetched and whose URLs promise that content."""
         self.next_lease = 1
         self.deadlines: list[tuple[float, int]] = []
         """Heap of (its next change, lease), and some that are over: never the first."""
@@ -327,6 +324,7 @@ class State:
         self.spec_bytes += task.spec.bytes_to_fetch_with
         self.tasks[event.task] = task
         self.tasks.move_to_end(event.task)
+        self._index(task)
         if not task.paused:
             self.waiting.add(task)
 
@@ -353,11 +351,13 @@ class State:
 
     def _task_finished(self, event: TaskFinished) -> None:
         task = self.tasks[event.task]
+        self._unindex(task)
         task.status = CdnStatus.SUCCESS
         self._forget_means(task)
         task.length = event.length
         task.md5 = event.md5
         task.sha256 = event.sha256
+        self._index(task)
         if not task.adopted:
             task.checked = event.at
 
@@ -377,6 +377,7 @@ class State:
 
     def _task_failed(self, event: TaskFailed) -> None:
         task = self.tasks[event.task]
+        self._unindex(task)
         task.status = event.status
         self._forget_means(task)
         task.reason = event.reason
@@ -423,6 +424,7 @@ class State:
 
     def _task_removed(self, event: TaskRemoved) -> None:
         task = self.tasks.pop(event.task)
+        self._unindex(task)
         self._forget_means(task)
         self.waiting.discard(task)
         self.failed.pop(task.id, None)
@@ -780,42 +782,40 @@ class State:
 
     # preheats
 
-    def _preheat_registered(self, event: PreheatRegistered) -> None:
-        self.preheats[event.preheat] = Preheat(
-            id=event.preheat, task=event.task, spec=event.spec, created=event.at
-        )
-        self.preheats_of[event.task] = event.preheat
+    def _part_started(self, event: PartStarted) -> None:
+        super()._part_started(event)
+        self._used_by_preheat(event)
 
-    def _preheat_started(self, event: PreheatStarted) -> None:
-        self.preheats[event.preheat].status = PreheatStatus.RUNNING
+    def _part_finished(self, event: PartFinished) -> None:
+        super()._part_finished(event)
+        self._used_by_preheat(event)
+
+    def _used_by_preheat(self, event: PartStarted | PartFinished) -> None:
         if task := self.tasks.get(event.task):
             self._used(task, event.at)
 
-    def _preheat_finished(self, event: PreheatFinished) -> None:
-        self._end_preheat(event.preheat, PreheatStatus.SUCCESS, event.at)
+    # contents
 
-    def _preheat_failed(self, event: PreheatFailed) -> None:
-        preheat = self._end_preheat(event.preheat, PreheatStatus.FAILED, event.at)
-        preheat.reason = event.reason
-        preheat.detail = event.detail
+    def _index(self, task: Task) -> None:
+        """Let a task be found by the content that it has or will have."""
+        if task.status is CdnStatus.SUCCESS and task.sha256:
+            self.complete.setdefault(task.sha256, {})[task.id] = None
+        elif task.is_fetched and task.spec.sha256:
+            self.coming.setdefault(task.spec.sha256, {})[task.id] = None
 
-    def _end_preheat(self, preheat_id: PreheatId, status: PreheatStatus, at: float) -> Preheat:
-        preheat = self.preheats[preheat_id]
-        preheat.status = status
-        preheat.finished = at
-        preheat.spec = preheat.spec.without_means()
-        del self.preheats_of[preheat.task]
-        self.preheats_ended[preheat_id] = None
-        return preheat
-
-    def _preheat_removed(self, event: PreheatRemoved) -> None:
-        preheat = self.preheats.pop(event.preheat)
-        self.preheats_ended.pop(event.preheat, None)
-        if preheat.finished is None:
-            del self.preheats_of[preheat.task]
+    def _unindex(self, task: Task) -> None:
+        for index, sha256 in ((self.complete, task.sha256), (self.coming, task.spec.sha256)):
+            tasks = index.get(sha256)
+            if tasks and task.id in tasks:
+                del tasks[task.id]
+                if not tasks:
+                    del index[sha256]
 
 
 _RULES: dict[type[Event], Callable[[State, Any], None]] = {
+    **PREHEAT_RULES,
+    PartStarted: State._part_started,
+    PartFinished: State._part_finished,
     PeerRegistered: State._peer_registered,
     PeerSeen: State._peer_seen,
     PeerFellSilent: State._peer_fell_silent,
@@ -861,9 +861,4 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     LeaseOverdue: State._lease_overdue,
     LeaseExpired: State._lease_ended,
     LeaseReleased: State._lease_ended,
-    PreheatRegistered: State._preheat_registered,
-    PreheatStarted: State._preheat_started,
-    PreheatFinished: State._preheat_finished,
-    PreheatFailed: State._preheat_failed,
-    PreheatRemoved: State._preheat_removed,
 }

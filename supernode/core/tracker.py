@@ -9,15 +9,18 @@ from typing import Any, TypeVar
 from supernode.core import invariants
 from supernode.core.commands import (
     AdoptTask,
+    BeginPart,
     CachePiece,
     Command,
     ConfirmTask,
+    CopyTask,
+    CreateBatch,
     CreatePreheat,
     CutTask,
     DrawSpotCheck,
-    EndPreheat,
     Expire,
     FailFetch,
+    FailPreheat,
     FinishFetch,
     HoldTask,
     JudgeClaim,
@@ -33,6 +36,7 @@ from supernode.core.commands import (
     RemoveTask,
     RenewTask,
     ReportPiece,
+    ResolvePreheat,
     SeePeer,
     SizeTask,
     StartFetch,
@@ -41,8 +45,17 @@ from supernode.core.commands import (
     VerifyPieces,
 )
 from supernode.core.events import Event
-from supernode.core.identity import PeerId, PreheatId, TaskId
-from supernode.core.model import Limits, Peer, Preheat, Task
+from supernode.core.identity import PartId, PeerId, PreheatId, TaskId
+from supernode.core.model import (
+    CdnStatus,
+    Limits,
+    Part,
+    Peer,
+    Preheat,
+    Source,
+    Task,
+    TaskSpec,
+)
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
@@ -149,31 +162,71 @@ class Tracker:
 
     def has_takers(self, task: Task) -> bool:
         """Tell whether a client or a preheat waits for the file."""
-        return bool(task.running) or task.id in self._state.preheats_of
+        return bool(task.running) or self._state.is_awaited(task.id)
 
     def idle_tasks(self) -> Iterator[Task]:
         """Yield the tasks that may be evicted, least recently used first.
 
         Nobody uses them, and no operator has paused or pinned them.
         """
-        awaited = self._state.preheats_of  # until a preheat has been told that its file is there
+        is_awaited = self._state.is_awaited  # until all the files of a preheat are there
         return (
             task
             for task in self._state.tasks.values()
-            if not (task.in_use or task.paused or task.pinned or task.id in awaited)
+            if not (task.in_use or task.paused or task.pinned or is_awaited(task.id))
         )
 
     def preheat(self, preheat: PreheatId) -> Preheat:
         """Return a preheat. Raises NotFound."""
         return known(self._state.preheats, preheat, "preheat")
 
+    def part(self, part: PartId) -> Part:
+        """Return a file of a preheat. Raises NotFound."""
+        return known(self._state.parts, part, "part of a preheat")
+
     def preheats(self) -> Collection[Preheat]:
         """Return all preheats, in the order they were asked for."""
         return self._state.preheats.values()
 
     def unfinished_preheats(self) -> Collection[Preheat]:
-        """Return the preheats that have not ended."""
-        return [self._state.preheats[preheat] for preheat in self._state.preheats_of.values()]
+        """Return the preheats that have not ended, in the order they were asked for."""
+        return [self._state.preheats[preheat] for preheat in self._state.preheats_open]
+
+    def batch(self, batch: PreheatId) -> Collection[Preheat] | None:
+        """Return those of a batch's preheats that are still known; None: there is no such batch."""
+        members = self._state.batches.get(batch)
+        if members is None:
+            return None
+        known_ones = (self._state.preheats.get(member) for member in members)
+        return [preheat for preheat in known_ones if preheat is not None]
+
+    def parts_to_begin(self) -> Collection[Part]:
+        """Return the files of preheats whose turn it is."""
+        return list(self._state.may_begin(self.limits.parts_at_once))
+
+    def spec_of(self, part: Part) -> TaskSpec:
+        """Return what is to be fetched for a part of a preheat."""
+        return self._state.spec_of(part)
+
+    def expected_source(self, task: TaskId, sha256: str) -> Source:
+        """Return where the file of a task would come from if it were preheated now.
+
+        Args:
+            task: its ID; it need not be known.
+            sha256: what the file must hash to; empty: whatever the origin has.
+        """
+        known_one = self._state.tasks.get(task)
+        if known_one is not None and known_one.status is CdnStatus.SUCCESS:
+            if sha256 in ("", known_one.sha256):
+                return Source.CACHE
+        elif sha256 in self._state.complete:
+            return Source.COPY
+        return Source.ORIGIN
+
+    def preheats_fetching(self, task: TaskId) -> Collection[Preheat]:
+        """Return the preheats that wait for a task because it is one of their own."""
+        parts = [self._state.parts[part] for part in self._state.parts_awaiting.get(task, ())]
+        return [self._state.preheats[part.preheat] for part in parts if part.task == task]
 
     def check(self) -> None:
         """Verify all invariants. Raises InvariantError; O(everything)."""
@@ -197,8 +250,12 @@ _COMMANDS: dict[type[Command[Any]], Callable[[Step, Any], Any]] = {
     TakeAccusation: accusations.take_accusation,
     JudgePeer: accusations.judge_peer,
     CreatePreheat: preheats.create_preheat,
+    CreateBatch: preheats.create_batch,
     StartPreheat: preheats.start_preheat,
-    EndPreheat: preheats.end_preheat,
+    ResolvePreheat: preheats.resolve_preheat,
+    BeginPart: preheats.begin_part,
+    CopyTask: preheats.copy_task,
+    FailPreheat: preheats.fail_preheat,
     RemovePreheat: preheats.remove_preheat,
     AdoptTask: fetches.adopt_task,
     StartFetch: fetches.start_fetch,

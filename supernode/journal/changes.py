@@ -11,6 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 
 from supernode.core.errors import NotFound
 from supernode.core.events import (
+    BatchRegistered,
+    BatchRemoved,
     ClaimConfirmed,
     ClaimMade,
     ClientEvent,
@@ -21,6 +23,11 @@ from supernode.core.events import (
     DownloadWithdrawn,
     Event,
     EvidenceFound,
+    PartEvent,
+    PartFailed,
+    PartFinished,
+    PartReleased,
+    PartStarted,
     PeerExpired,
     PeerLeft,
     PeerQuarantined,
@@ -38,6 +45,7 @@ from supernode.core.events import (
     PreheatFinished,
     PreheatRegistered,
     PreheatRemoved,
+    PreheatResolved,
     PreheatStarted,
     TaskConfirmed,
     TaskDoubted,
@@ -53,7 +61,7 @@ from supernode.core.events import (
     TaskStarted,
     TaskUnpinned,
 )
-from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
+from supernode.core.identity import ClientId, PartId, PeerId, PreheatId, TaskId
 from supernode.core.pieces import PieceNumber
 from supernode.core.reasons import Reason
 from supernode.core.tracker import Tracker
@@ -72,8 +80,10 @@ class Batch:
         removed: tasks that are forgotten with all that belongs to them …
         failed: … and those whose pieces are.
         left: peers that nothing is offered by any longer.
+        dropped: preheats whose files are forgotten.
         gone: why tasks were removed.
         returned: tasks of which that is true no longer.
+        batches: preheats that were asked for at once.
         upserts: by table, rows that are new or replace others with the same key.
         deletes: by table, keys of rows that are to go.
         counters: by name.
@@ -82,7 +92,9 @@ class Batch:
     removed: list[TaskId] = field(default_factory=list)
     failed: list[TaskId] = field(default_factory=list)
     left: list[PeerId] = field(default_factory=list)
+    dropped: list[PreheatId] = field(default_factory=list)
     gone: list[Row] = field(default_factory=list)
+    batches: list[Row] = field(default_factory=list)
     returned: list[TaskId] = field(default_factory=list)
     upserts: dict[str, list[Row]] = field(default_factory=dict)
     deletes: dict[str, list[Row]] = field(default_factory=dict)
@@ -116,6 +128,10 @@ class Changes:
     pieces: set[tuple[TaskId, PieceNumber]] = field(default_factory=set)
     downloads: set[tuple[TaskId, ClientId]] = field(default_factory=set)
     preheats: set[PreheatId] = field(default_factory=set)
+    dropped: set[PreheatId] = field(default_factory=set)
+    parts: set[PartId] = field(default_factory=set)
+    batches: dict[PreheatId, tuple[PreheatId, ...]] = field(default_factory=dict)
+    """Those that are to be written; none in it: to be deleted."""
     progress: dict[tuple[TaskId, ClientId], None] = field(default_factory=dict)
     """Downloads that have come further, which is no fact; those that wait longest first."""
 
@@ -157,6 +173,7 @@ class Changes:
             removed=list(self.removed),
             failed=list(self.failed),
             left=list(self.left),
+            dropped=list(self.dropped),
             returned=list(self.returned),
         )
         for peer_id in self.peers:
@@ -181,6 +198,14 @@ class Changes:
         for preheat_id in self.preheats:
             preheat = _found(tracker.preheat, preheat_id)
             batch.put("preheats", (preheat_id,), rows.preheat_row(preheat) if preheat else None)
+        for part_id in self.parts:
+            if part := _found(tracker.part, part_id):
+                batch.put("parts", (part_id,), rows.part_row(part))
+        for batch_id, preheats in self.batches.items():
+            if preheats:
+                batch.batches.append(rows.batch_row(batch_id, preheats))
+            else:
+                batch.put("batches", (batch_id,), None)
         return batch
 
 
@@ -239,6 +264,29 @@ def _preheat(changes: Changes, event: PreheatEvent, _: Tracker) -> None:
     changes.preheats.add(event.preheat)
 
 
+def _preheat_with_files(changes: Changes, event: PreheatEvent, tracker: Tracker) -> None:
+    changes.preheats.add(event.preheat)
+    if preheat := _found(tracker.preheat, event.preheat):
+        changes.parts.update(preheat.parts)
+
+
+def _preheat_removed(changes: Changes, event: PreheatRemoved, _: Tracker) -> None:
+    changes.preheats.add(event.preheat)
+    changes.dropped.add(event.preheat)
+
+
+def _part(changes: Changes, event: PartEvent, _: Tracker) -> None:
+    changes.parts.add(event.part)
+
+
+def _batch(changes: Changes, event: BatchRegistered, _: Tracker) -> None:
+    changes.batches[event.batch] = event.preheats
+
+
+def _batch_removed(changes: Changes, event: BatchRemoved, _: Tracker) -> None:
+    changes.batches[event.batch] = ()
+
+
 def _progress(changes: Changes, event: ClientEvent, _: Tracker) -> None:
     changes.progress[event.task, event.client] = None
 
@@ -273,11 +321,18 @@ _FACTS: dict[type[Event], _Rule] = {
     DownloadFailed: _download,
     DownloadWithdrawn: _download,
     DownloadForgotten: _download,
-    PreheatRegistered: _preheat,
+    PreheatRegistered: _preheat_with_files,
+    PreheatResolved: _preheat_with_files,
     PreheatStarted: _preheat,
     PreheatFinished: _preheat,
     PreheatFailed: _preheat,
-    PreheatRemoved: _preheat,
+    PreheatRemoved: _preheat_removed,
+    PartStarted: _part,
+    PartReleased: _part,
+    PartFinished: _part,
+    PartFailed: _part,
+    BatchRegistered: _batch,
+    BatchRemoved: _batch_removed,
 }
 _PROGRESS: dict[type[Event], _Rule] = {
     PieceFinished: _progress,

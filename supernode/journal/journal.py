@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from supernode.core.identity import TaskId
+from supernode.core.model import Part
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.restoring import Known
 from supernode.core.state import MOST_GONE
@@ -28,6 +29,7 @@ _DELETE = {
     "pieces": "DELETE FROM pieces WHERE task = ? AND number = ?",
     "downloads": "DELETE FROM downloads WHERE task = ? AND client = ?",
     "preheats": "DELETE FROM preheats WHERE id = ?",
+    "batches": "DELETE FROM batches WHERE id = ?",
 }
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)  # no such table
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -97,7 +99,12 @@ class Journal:
             task.digests = digests.get(task.id, {})
             known.tasks.append(task)
         known.downloads = [rows.download_of(row) for row in self._read("SELECT * FROM downloads")]
-        known.preheats = [rows.preheat_of(row) for row in self._read("SELECT * FROM preheats")]
+        preheats = {p.id: p for p in map(rows.preheat_of, self._read("SELECT * FROM preheats"))}
+        for part in sorted(map(rows.part_of, self._read("SELECT * FROM parts")), key=_number):
+            preheats[part.preheat].parts[part.id] = part
+        known.preheats = list(preheats.values())
+        batches = self._read("SELECT id, preheats FROM batches ORDER BY number")
+        known.batches = [rows.batch_of(row) for row in batches]
         gone = self._read("SELECT task, reason FROM gone ORDER BY number")
         known.gone = [rows.gone_of(row) for row in gone]
         return told
@@ -120,6 +127,7 @@ class Journal:
             many(statement, _ones(batch.removed))
         many("DELETE FROM pieces WHERE task = ?", _ones(batch.failed))
         many("UPDATE downloads SET peer = NULL WHERE peer = ?", _ones(batch.left))
+        many("DELETE FROM parts WHERE preheat = ?", _ones(batch.dropped))
         many("DELETE FROM gone WHERE task = ?", _ones(batch.returned))
         if batch.gone:
             many("INSERT OR REPLACE INTO gone (task, reason) VALUES (?, ?)", batch.gone)
@@ -129,6 +137,7 @@ class Journal:
             )
         for table, keys in batch.deletes.items():
             many(_DELETE[table], keys)
+        many("INSERT OR REPLACE INTO batches (id, preheats) VALUES (?, ?)", batch.batches)
         for table, new in batch.upserts.items():
             many(_upsert(table, len(new[0])), new)
         many("INSERT OR REPLACE INTO counters VALUES (?, ?)", list(batch.counters.items()))
@@ -155,6 +164,11 @@ def put_aside(path: Path) -> Path:
 def _upsert(table: str, columns: int) -> str:
     marks = ", ".join("?" * columns)
     return f"INSERT OR REPLACE INTO {table} VALUES ({marks})"  # noqa: S608 - the names are ours
+
+
+def _number(part: Part) -> int:
+    """Return which of its preheat's files it is."""
+    return int(part.id.rpartition("-")[2])
 
 
 def _ones(keys: Sequence[str]) -> list[tuple[str]]:

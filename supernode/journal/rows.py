@@ -9,16 +9,21 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
+from supernode.core.identity import ClientId, PartId, PeerId, PreheatId, TaskId
 from supernode.core.model import (
+    Blob,
     CdnStatus,
     Download,
     DownloadStatus,
     OriginVersion,
+    Part,
+    PartStatus,
     Peer,
     Preheat,
+    PreheatKind,
     PreheatStatus,
     Secrets,
+    Source,
     Task,
     TaskSpec,
 )
@@ -178,7 +183,7 @@ def download_of(row: Row) -> Download:
 
 
 def preheat_row(preheat: Preheat) -> Row:
-    """Return a preheat's row."""
+    """Return a preheat's row, without its files."""
     return (
         preheat.id,
         preheat.task,
@@ -188,12 +193,17 @@ def preheat_row(preheat: Preheat) -> Row:
         _code(preheat.reason),
         preheat.detail,
         preheat.finished,
+        preheat.kind,
+        msgspec.json.encode(preheat.platforms).decode(),
+        preheat.manifest,
+        int(preheat.is_resolved),
     )
 
 
 def preheat_of(row: Row) -> Preheat:
     """Return the preheat of a row."""
-    identity, task, spec, created, status, reason, detail, finished = row
+    identity, task, spec, created, status, reason, detail, finished, *of_image = row
+    kind, platforms, manifest, resolved = of_image
     return Preheat(
         id=PreheatId(identity),
         task=TaskId(task),
@@ -203,7 +213,53 @@ def preheat_of(row: Row) -> Preheat:
         reason=_reason(reason),
         detail=detail,
         finished=finished,
+        kind=PreheatKind(kind),
+        platforms=msgspec.json.decode(platforms, type=tuple[str, ...]),
+        manifest=manifest,
+        is_resolved=bool(resolved),
     )
+
+
+def part_row(part: Part) -> Row:
+    """Return the row of a preheat's file."""
+    return (
+        part.id,
+        part.preheat,
+        part.task,
+        None if part.blob is None else msgspec.json.encode(part.blob).decode(),
+        part.status,
+        part.came_from,
+        part.length,
+        _code(part.reason),
+        part.detail,
+    )
+
+
+def part_of(row: Row) -> Part:
+    """Return the preheat's file of a row."""
+    identity, preheat, task, blob, status, came_from, length, reason, detail = row
+    return Part(
+        id=PartId(identity),
+        preheat=PreheatId(preheat),
+        task=TaskId(task),
+        blob=None if blob is None else msgspec.json.decode(blob, type=Blob),
+        status=PartStatus(status),
+        came_from=None if came_from is None else Source(came_from),
+        length=length,
+        reason=_reason(reason),
+        detail=detail,
+    )
+
+
+def batch_row(batch: PreheatId, preheats: tuple[PreheatId, ...]) -> Row:
+    """Return the row of preheats that were asked for at once."""
+    return (batch, msgspec.json.encode(preheats).decode())
+
+
+def batch_of(row: Row) -> tuple[PreheatId, tuple[PreheatId, ...]]:
+    """Return what such a row tells."""
+    batch, preheats = row
+    return PreheatId(batch), msgspec.json.decode(preheats, type=tuple[PreheatId, ...])
 
 
 def gone_row(task: TaskId, reason: Reason) -> Row:

@@ -53,6 +53,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             name TEXT PRIMARY KEY, value INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        "ALTER TABLE preheats ADD COLUMN kind TEXT NOT NULL DEFAULT 'file'",
+        "ALTER TABLE preheats ADD COLUMN platforms TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE preheats ADD COLUMN manifest TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE preheats ADD COLUMN resolved INTEGER NOT NULL DEFAULT 1",
+        """CREATE TABLE parts (
+            id TEXT PRIMARY KEY, preheat TEXT NOT NULL, task TEXT NOT NULL, blob TEXT,
+            status TEXT NOT NULL, came_from TEXT, length INTEGER, reason TEXT, detail TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        """INSERT INTO parts SELECT id || '-0', id, task, NULL, status, NULL, NULL, reason, detail
+            FROM preheats""",
+        "CREATE INDEX parts_of_preheats ON parts (preheat)",
+        """CREATE TABLE batches (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE, preheats TEXT NOT NULL
+        ) STRICT""",
+    ),
 )
 
 

@@ -115,11 +115,11 @@ async def ask(
     """
     exchange = _Exchange(connection, request.place, min(read_size, HEAD_READ))
     try:
-        head = exchange.begin(request.on_wire(proxy))
+        sent = exchange.begin(request.on_wire(proxy), request.content)
     except h11.LocalProtocolError:
         # The parser's message quotes the header.
         raise OriginError(Reason.URL_INVALID, "a header cannot be sent") from None
-    await connection.send(head)
+    await connection.send(sent)
     try:
         for _ in range(MAX_INFORMATIONAL + 1):
             event = await exchange.next_event()
@@ -148,12 +148,10 @@ class _Exchange:
         self._received = 0
         self._content = 0
 
-    def begin(self, request: h11.Request) -> bytes:
+    def begin(self, request: h11.Request, content: bytes) -> bytes:
         """Return the request as bytes. Raises h11.LocalProtocolError."""
-        head = self._parser.send(request)
-        self._parser.send(h11.EndOfMessage())
-        assert head is not None
-        return head
+        events = request, h11.Data(content), h11.EndOfMessage()
+        return b"".join([self._parser.send(event) or b"" for event in events])
 
     async def next_event(self) -> h11.Event | type[h11.PAUSED]:
         """Return what comes next. Raises h11.RemoteProtocolError and OriginError."""

@@ -1,12 +1,15 @@
 """The HTTP client towards origins: opens one file, streams its bytes, names every way to fail.
 
+What is said rather than served, a registry's manifests and tokens, comes as a ``Document``.
+
 On h11 rather than on a general client: no cookies that wander from one task to another, no proxies
 from the environment, no connection that serves two tasks.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +21,7 @@ from supernode.origin.answer import OriginAnswer, ask
 from supernode.origin.body import Blocks, OriginBody
 from supernode.origin.connection import OriginConnection
 from supernode.origin.dialler import Dialler
+from supernode.origin.document import Document, received
 from supernode.origin.errors import OriginError
 from supernode.origin.freshness import conditional, is_fresh
 from supernode.origin.limits import OriginLimits, Toll
@@ -27,7 +31,8 @@ from supernode.origin.proxy import Proxy
 from supernode.origin.request import OriginRequest, compose
 from supernode.origin.resolver import bound_look_ups
 from supernode.origin.resumption import Resumption, strong_validator
-from supernode.origin.trust import USUAL, TlsContexts, Trust
+from supernode.origin.sites import Site
+from supernode.origin.trust import NO_SITE, USUAL, TlsContexts, Trust
 from supernode.origin.verdict import judge
 
 __all__ = ["MAX_REDIRECTS", "OriginBody", "OriginClient"]
@@ -56,6 +61,7 @@ class OriginClient:
         proxy: URL of what everything goes through, with user and password if it wants them;
             None: nothing.
         ssl_context: the usual trust; the system's certificate authorities unless given.
+        sites: what is known of some origins beforehand, by host and port.
 
     Raises:
         ValueError: ``proxy`` is not the URL of one.
@@ -76,12 +82,14 @@ class OriginClient:
         rate_per_origin: float | None = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        sites: Mapping[str, Site] | None = None,
     ) -> None:
         self._head_timeout = head_timeout
         self._stall_timeout = stall_timeout
         self._pace = floor, max(floor_window, 2 * stall_timeout)
         self._proxy = None if proxy is None else Proxy.parse(proxy)
         self._contexts = TlsContexts(ssl_context)
+        self._sites = dict(sites or {})
         self._dialler = Dialler(policy, self._proxy, self._contexts.usual, connect_timeout)
         self._limits = OriginLimits(
             max_connections=max_connections,
@@ -133,12 +141,11 @@ class OriginClient:
         Raises:
             NotContinued: it should be asked for from the beginning.
             OriginError: with any ``origin_…`` reason, URL_FORBIDDEN, URL_INVALID, PROXY_REFUSED,
-                TOO_MANY_FETCHES or NO_DESCRIPTORS.
+                TOO_MANY_FETCHES, NO_DESCRIPTORS or SETTING_UNUSABLE.
         """
         request = compose(url, headers, resume)
-        context = await self._contexts.of(trust)
         async with AsyncExitStack() as held:
-            request, answer, toll = await self._final_answer(request, context, held)
+            request, answer, toll = await self._final_answer(request, trust, held)
             judge(answer, request, self._proxy, resume)
             first = resume.first if resume is not None and answer.status == 206 else 0
             yield OriginBody(
@@ -174,31 +181,69 @@ class OriginClient:
         if asked is None:
             return False
         request = compose(url, asked)
-        context = await self._contexts.of(trust)
         async with AsyncExitStack() as held:
-            request, answer, _ = await self._final_answer(request, context, held)
+            request, answer, _ = await self._final_answer(request, trust, held)
             fresh = is_fresh(answer.status, answer.headers, version)
             if fresh is None:
                 judge(answer, request, self._proxy)
                 raise OriginError(Reason.ORIGIN_STATUS, f"{answer.status} from {request.place}")
             return fresh
 
+    async def document(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        most: int,
+        also: Collection[int] = (),
+        form: Mapping[str, str] | None = None,
+    ) -> Document:
+        """Return what ``url`` says, all of it.
+
+        Args:
+            url: http or https.
+            headers: the caller's.
+            most: bytes that it may have.
+            also: statuses besides 200 that are answers, too; of those the first ``most`` bytes do.
+            form: what is posted; None: it is a GET.
+
+        Raises:
+            OriginError: as ``open``, or ORIGIN_TOO_LONG.
+        """
+        request = compose(url, headers)
+        if form is not None:
+            request = request.with_form(form)
+        async with AsyncExitStack() as held:
+            request, answer, _ = await self._final_answer(request, USUAL, held)
+            is_odd = answer.status in also
+            if not is_odd:
+                judge(answer, request, self._proxy)
+            content = await received(answer, most, in_part=is_odd)
+        return _document(request, answer, content)
+
+    async def head(self, url: str, headers: Mapping[str, str]) -> Document:
+        """Return the head of what ``url`` answers, whatever its status; follow no redirect.
+
+        Args:
+            url: http or https.
+            headers: the caller's.
+
+        Raises:
+            OriginError: there is no answer.
+        """
+        request = replace(compose(url, headers), method="HEAD")
+        async with AsyncExitStack() as held:
+            answer, _, _ = await self._next_answer(request, USUAL, held, self._head_timeout)
+        return _document(request, answer, b"")
+
     async def _final_answer(
-        self, request: OriginRequest, context: ssl.SSLContext, held: AsyncExitStack
+        self, request: OriginRequest, trust: Trust, held: AsyncExitStack
     ) -> tuple[OriginRequest, OriginAnswer, Toll]:
         """Return the first answer that is not a redirect; its connection is kept in ``held``."""
-        deadline = trio.current_time() + self._head_timeout
+        left = self._head_timeout
         for _ in range(MAX_REDIRECTS + 1):
             async with AsyncExitStack() as hop:
-                queued = trio.current_time()
-                toll = await hop.enter_async_context(self._limits.connection(request.origin))
-                deadline += trio.current_time() - queued
-                try:
-                    with trio.fail_at(deadline):
-                        answer = await self._answer(request, context, toll, hop)
-                except trio.TooSlowError:
-                    problem = f"{request.place}: no answer within {self._head_timeout:g} s"
-                    raise OriginError(Reason.ORIGIN_TIMEOUT, problem, may_pass=True) from None
+                answer, toll, left = await self._next_answer(request, trust, hop, left)
                 location = answer.headers.get("Location")
                 if answer.status not in (301, 302, 303, 307, 308) or location is None:
                     held.push_async_exit(hop.pop_all())
@@ -207,11 +252,31 @@ class OriginClient:
         problem = f"more than {MAX_REDIRECTS} redirects, the last to {request.place}"
         raise OriginError(Reason.ORIGIN_REDIRECTS, problem)
 
-    async def _answer(
-        self, request: OriginRequest, context: ssl.SSLContext, toll: Toll, hop: AsyncExitStack
-    ) -> OriginAnswer:
-        connection = await self._dialler.connect(request, context)
-        self._open.add(connection)
-        hop.callback(self._open.remove, connection)
-        hop.callback(connection.close)
-        return await ask(connection, request, self._proxy, toll.read_size(READ_BYTES))
+    async def _next_answer(
+        self, request: OriginRequest, trust: Trust, hop: AsyncExitStack, seconds: float
+    ) -> tuple[OriginAnswer, Toll, float]:
+        """Return an answer, and how many of the seconds it had are left."""
+        context = await self._contexts.of(trust, self._sites.get(request.origin, NO_SITE))
+        toll = await hop.enter_async_context(self._limits.connection(request.origin))
+        deadline = trio.current_time() + seconds
+        try:
+            with trio.fail_at(deadline):
+                connection = await self._dialler.connect(request, context)
+                self._open.add(connection)
+                hop.callback(self._open.remove, connection)
+                hop.callback(connection.close)
+                answer = await ask(connection, request, self._proxy, toll.read_size(READ_BYTES))
+        except trio.TooSlowError:
+            problem = f"{request.place}: no answer within {self._head_timeout:g} s"
+            raise OriginError(Reason.ORIGIN_TIMEOUT, problem, may_pass=True) from None
+        return answer, toll, deadline - trio.current_time()
+
+
+def _document(request: OriginRequest, answer: OriginAnswer, content: bytes) -> Document:
+    return Document(
+        status=answer.status,
+        headers=answer.headers,
+        content=content,
+        url=request.url,
+        place=request.place,
+    )

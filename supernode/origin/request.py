@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import urlencode
 
 import h11
 import httpx2
@@ -11,7 +12,7 @@ from supernode.core.reasons import Reason
 from supernode.origin.errors import OriginError
 from supernode.origin.proxy import Proxy
 from supernode.origin.resumption import Resumption
-from supernode.origin.url import checked_url, host_of, port_of
+from supernode.origin.url import checked_url, port_of, service_of
 from supernode.version import VERSION
 
 _USER_AGENT = f"supernode/{VERSION}"
@@ -49,15 +50,19 @@ _PLACE_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginRequest:
-    """One GET.
+    """One request: a GET, usually.
 
     Args:
         url: where to.
         headers: what is sent besides Host and what is about the connection.
+        method: GET, HEAD or POST.
+        content: what is sent besides headers.
     """
 
     url: httpx2.URL
     headers: httpx2.Headers
+    method: str = "GET"
+    content: bytes = b""
 
     @property
     def place(self) -> str:
@@ -69,8 +74,7 @@ class OriginRequest:
     @property
     def origin(self) -> str:
         """Host and port."""
-        host = host_of(self.url)
-        return f"[{host}]:{port_of(self.url)}" if ":" in host else f"{host}:{port_of(self.url)}"
+        return service_of(self.url)
 
     @property
     def range(self) -> str | None:
@@ -83,9 +87,14 @@ class OriginRequest:
         Unless it is the same service (scheme, host and port, or http's port become https's), only
         headers that are for anybody go along. The others do not come back on the way home.
 
+        What was sent besides headers goes nowhere else.
+
         Raises:
-            OriginError: URL_INVALID.
+            OriginError: URL_INVALID, ORIGIN_REDIRECTS.
         """
+        if self.content:
+            problem = f"{self.place} redirects who has sent it what is for nobody else"
+            raise OriginError(Reason.ORIGIN_REDIRECTS, problem)
         try:
             url = checked_url(location, self.url)
         except ValueError as error:
@@ -110,7 +119,14 @@ class OriginRequest:
             if self.url.scheme == "http":
                 target = b"http://" + self.url.netloc + target
                 headers += proxy.headers
-        return h11.Request(method="GET", target=target, headers=headers)
+        return h11.Request(method=self.method, target=target, headers=headers)
+
+    def with_form(self, form: Mapping[str, str]) -> "OriginRequest":
+        """Return the request that posts a form."""
+        headers, content = self.headers.copy(), urlencode(form).encode()
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        headers["Content-Length"] = str(len(content))
+        return replace(self, method="POST", headers=headers, content=content)
 
 
 def compose(

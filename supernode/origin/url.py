@@ -43,6 +43,12 @@ def host_of(url: httpx2.URL) -> str:
     return url.raw_host.decode("ascii").lower()
 
 
+def service_of(url: httpx2.URL) -> str:
+    """Return host and port, an IPv6 address in brackets."""
+    host = host_of(url)
+    return f"[{host}]:{port_of(url)}" if ":" in host else f"{host}:{port_of(url)}"
+
+
 def port_of(url: httpx2.URL) -> int:
     """Return the port, its scheme's own unless it is written out; 0 if that is none."""
     return _DEFAULT_PORTS.get(url.scheme, 0) if url.port is None else url.port

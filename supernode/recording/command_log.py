@@ -4,14 +4,14 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from supernode.core.commands import Command
+from supernode.core.commands import Command, CreateBatch
 from supernode.core.errors import DomainError
 from supernode.core.events import Event
 from supernode.recording import plain
 from supernode.recording.masks import without_secrets
 
 _KINDS: dict[str, type[Command[Any]]] = {kind.__name__: kind for kind in Command.__subclasses__()}
-_WITH_SPEC = {kind for kind in _KINDS.values() if "spec" in kind.__struct_fields__}
+_WITH_SPEC = {kind for kind in _KINDS.values() if "spec" in kind.__struct_fields__} | {CreateBatch}
 
 
 def encoded(command: Command[Any], now: float) -> bytes:

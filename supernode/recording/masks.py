@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from supernode.core.commands import Command
+from supernode.core.commands import Command, CreateBatch
 from supernode.core.events import Event
 from supernode.core.identity import TaskId, without_credentials
 from supernode.core.model import TaskSpec
@@ -68,6 +68,9 @@ def masked(spec: TaskSpec, task: TaskId) -> MaskedSpec:
 
 def without_secrets(said: S) -> S:
     """Return a command or an event without the secrets of its spec, if it has one."""
+    if isinstance(said, CreateBatch):
+        wishes = tuple(map(without_secrets, said.wishes))
+        return msgspec.structs.replace(said, wishes=wishes)
     spec: TaskSpec | None = getattr(said, "spec", None)
     if spec is None:
         return said

@@ -28,7 +28,7 @@ from supernode.core.events import (
     TaskRemoved,
 )
 from supernode.core.identity import PeerId
-from supernode.core.model import Download, Lease, Peer, Preheat, Task, TaskSpec
+from supernode.core.model import Download, Lease, Part, Peer, Preheat, Task, TaskSpec
 from supernode.core.state import State
 from supernode.core.swarm import Swarm
 from supernode.recording import plain
@@ -106,6 +106,7 @@ class Snapshot:
         peers: set[Any] = {getattr(event, "peer", None), getattr(event, "source", None)}
         if isinstance(event, PreheatEvent):
             yield from _known(state.preheats, event.preheat)
+            yield from _known(state.parts, getattr(event, "part", None))
         if isinstance(event, (TaskEvent, PreheatEvent)) and (task := state.tasks.get(event.task)):
             yield task
             yield task.swarm
@@ -182,7 +183,7 @@ class Plan:
                 yield list(value.values())
 
 
-_RECORDS = (Peer, Task, Swarm, Download, Lease, Preheat)
+_RECORDS = (Peer, Task, Swarm, Download, Lease, Preheat, Part)
 _Converter = Callable[[Any, Any], Any]
 
 

@@ -5,6 +5,7 @@ Says which files are fetched at a time, and what becomes of each: ``fetching`` h
 
 import random
 from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -34,6 +35,10 @@ UNWANTED_SECONDS = 300.0
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
+async def _as_said(_task: TaskId, spec: TaskSpec) -> Mapping[str, str]:
+    return spec.headers.reveal()
+
+
 class Fetch(NamedTuple):
     """One pass over an origin's bytes.
 
@@ -59,6 +64,8 @@ class Cdn:
         most_fetches: how many files are fetched at once; each takes up to four pieces of memory.
         most_per_origin: how many of them from one origin, so that a slow one holds up no other.
         retries: how often an origin is asked again.
+        headers_for: says what an origin is sent, and raises OriginError; what the task's client
+            said, unless given.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class Cdn:
         most_fetches: int = 16,
         most_per_origin: int = 8,
         retries: RetryPolicy | None = None,
+        headers_for: Callable[[TaskId, TaskSpec], Awaitable[Mapping[str, str]]] | None = None,
     ) -> None:
         self._dispatch = dispatch
         self._store = store
@@ -82,6 +90,7 @@ class Cdn:
             hashers=trio.CapacityLimiter(most_fetches),
             retries=retries or RetryPolicy(),
             chance=random.Random(),  # noqa: S311 - it spreads load, it guards nothing
+            headers_for=headers_for or _as_said,
         )
         self._begun: set[Fetch] = set()
         self._at_origin: Counter[str] = Counter()

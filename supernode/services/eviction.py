@@ -6,6 +6,7 @@ is reached; what running fetches are still going to write counts as written.
 """
 
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -111,10 +112,13 @@ class Eviction:
         if not wanted:
             self._trouble = ""
             return
+        names = Counter(file.inode for file in self._store.files())
         for file in self._idle_files():
             if wanted <= 0:
                 break
-            wanted -= file.stored
+            names[file.inode] -= 1
+            if file.inode is None or not names[file.inode]:
+                wanted -= file.stored  # the others that share its content have gone before
             self._evict(file.task)
             self._settled_at = trio.current_time() + SETTLE_SECONDS
         if wanted > 0:

@@ -16,7 +16,7 @@ read again: nobody has the digest of half a file.
 
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -59,6 +59,7 @@ class Tools:
         hashers: how many threads may digest whole files.
         retries: how often an origin is asked again.
         chance: what spreads that.
+        headers_for: says what an origin is sent; raises OriginError.
     """
 
     dispatch: Dispatcher
@@ -67,6 +68,7 @@ class Tools:
     hashers: trio.CapacityLimiter
     retries: RetryPolicy
     chance: random.Random
+    headers_for: Callable[[TaskId, TaskSpec], Awaitable[Mapping[str, str]]]
 
 
 class WholeFile:
@@ -186,9 +188,10 @@ class Fetching:
         if self._file is not None and self._whole.length == self._length:
             return Fetched(self._file, self._whole)
         spec = self._spec
+        headers = await self._tools.headers_for(self._task, spec)
         async with self._tools.origin.open(
             spec.raw_url,
-            spec.headers.reveal(),
+            headers,
             trust=Trust(spec.insecure, spec.root_cas),
             resume=self._resumption(),
         ) as body:

@@ -23,7 +23,15 @@ from supernode.core.pieces import (
     digest_length,
     frame_header,
 )
-from supernode.storage import disk_space, inventory, page_cache, sidecars, verification, writing
+from supernode.storage import (
+    disk_space,
+    inventory,
+    page_cache,
+    sharing,
+    sidecars,
+    verification,
+    writing,
+)
 from supernode.storage.descriptors import DescriptorPool, SharedFile
 from supernode.storage.disk_space import DiskUse
 from supernode.storage.errors import Damaged, Discarded, StoreError, disk_errors
@@ -54,6 +62,8 @@ class PieceFile:
         stored: framed bytes that are on disk.
         origin: where it came from; None: it has no sidecars.
         discarded: whether the store has let go of it.
+        inode: what files with the same content have in common that share it on disk; None: it
+            shares with none.
     """
 
     def __init__(
@@ -75,6 +85,7 @@ class PieceFile:
         self.stored = sum(map(digest_length, digests))
         self.origin = origin
         self.discarded = False
+        self.inode: int | None = None
         self._disk = disk
         self._file = SharedFile(path, disk.descriptors)
         self._digests = dict(enumerate(digests))
@@ -194,9 +205,14 @@ class PieceFile:
 
     async def _checked(self, attempt: str, check: Callable[[], None]) -> None:
         """Run a check in a thread. What it says of a file that is discarded meanwhile is void."""
+
+        def look() -> int | None:
+            check()
+            return sharing.shared_inode(self.path)
+
         try:
             with disk_errors(attempt):
-                await trio.to_thread.run_sync(check, limiter=self._disk.readers)
+                self.inode = await trio.to_thread.run_sync(look, limiter=self._disk.readers)
         except (Damaged, StoreError):
             if not self.discarded:
                 raise
@@ -251,6 +267,17 @@ class PieceFile:
                     sidecars.write, self.path, texts, limiter=self._disk.writers
                 )
 
+    def twin(self, task: TaskId, path: Path) -> "PieceFile":
+        """Return a file of the same content, with nothing sealed, that lies at another path."""
+        return PieceFile(
+            task,
+            self.piece_size,
+            path,
+            self._disk,
+            digests=[self._digests[number] for number in sorted(self._digests)],
+            framed_length=self.framed_length,
+        )
+
     def opened(self) -> AbstractAsyncContextManager[int]:
         """Lend a descriptor to read by; see :meth:`SharedFile.opened`."""
         return self._file.opened()
@@ -303,7 +330,7 @@ class PieceStore:
         return DiskUse(
             total=total,
             free=free,
-            cached=sum(file.stored for file in self._files.values()),
+            cached=sum(group[0].stored for group in sharing.groups(self._files.values())),
             expected=sum(min(file.expected, _AHEAD) for file in self._files.values()),
         )
 
@@ -403,6 +430,57 @@ class PieceStore:
             self._files[task] = file
             return file
 
+    async def link(self, source: PieceFile, task: TaskId) -> PieceFile:
+        """Let a complete file be another task's, too, without a second copy on disk.
+
+        It is not known before it is added; until then anybody may make another one in its place.
+        What is not added is to be dropped. On cancel nothing has happened.
+
+        Args:
+            source: nothing is written to it any more.
+            task: whose file it is to be, too; it has none.
+
+        Returns:
+            The file, with nothing sealed.
+
+        Raises:
+            Discarded: the source was discarded.
+            ValueError: the source is not complete, or the task has a file.
+            StoreError: the disk did not allow it.
+        """
+        async with self._disk.names:
+            if source.discarded:
+                raise Discarded(source.task)
+            if not source.is_complete or task in self._files:
+                raise ValueError(f"task {task} cannot have a copy of {source.task}")
+            path = self._path(task)
+            with trio.CancelScope(shield=True), disk_errors("sharing a piece file"):
+                source.inode = await trio.to_thread.run_sync(
+                    _link, source.path, path, limiter=self._disk.writers
+                )
+            return source.twin(task, path)
+
+    async def drop(self, file: PieceFile) -> None:
+        """Unlink a linked file that is not to be added, unless there is another one in its place.
+
+        Raises:
+            StoreError: the disk did not allow it.
+        """
+        with trio.CancelScope(shield=True), disk_errors("dropping a piece file"):
+            async with self._disk.names:
+                if file.task not in self._files:
+                    await trio.to_thread.run_sync(_unlink, file.path, limiter=self._disk.writers)
+
+    def add(self, file: PieceFile) -> None:
+        """Make a linked file known.
+
+        Raises:
+            ValueError: the task has a file.
+        """
+        if file.task in self._files:
+            raise ValueError(f"task {file.task} has a file")
+        self._files[file.task] = file
+
     async def discard(self, file: PieceFile) -> None:
         """Forget a file and unlink it with its sidecars; what came after it stays.
 
@@ -454,6 +532,13 @@ def _create(path: Path) -> None:
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     _unlink(path)
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+
+
+def _link(source: Path, path: Path) -> int | None:
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _unlink(path)
+    os.link(source, path)
+    return sharing.shared_inode(path)
 
 
 def _unlink(path: Path) -> None:

@@ -22,9 +22,11 @@ from supernode.exchange import Answer, Handler, Request
 from supernode.journal.journal import Journal
 from supernode.origin.http import OriginClient
 from supernode.services.cdn import Cdn
+from supernode.services.copying import Copying
 from supernode.services.eviction import Eviction
 from supernode.services.preheating import Preheating
 from supernode.services.recalling import recall
+from supernode.services.resolving import Resolving
 from supernode.services.retries import RetryPolicy
 from supernode.storage import verification
 from supernode.storage.disk_space import WaterMark
@@ -32,6 +34,7 @@ from supernode.storage.piece_files import PieceFile
 from supernode.supervision import RestartPolicy, outlasting
 from supernode.wire.data_port import DataPort
 from tests.integration.process import Process
+from tests.integration.scripted_images import ScriptedImages
 from tests.integration.scripted_origin import LOOPBACK
 from tests.unit.core.test_tracker_machine import remembered
 from tests.waiting import eventually
@@ -135,7 +138,9 @@ class Node:
         settled = process.journaling.settled
         await start(Eviction(dispatch, store, settled, high=self._cache, low=self._cache).run)
         await start(cdn.run)
-        await start(Preheating(dispatch).run)
+        self.images = ScriptedImages()
+        resolving, copying = Resolving(dispatch, self.images), Copying(dispatch, store)
+        await start(Preheating(dispatch, resolving, copying).run)
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listeners[0].socket.getsockname()[1]
         self.rest = Rest(dispatch, SeedAddress("127.0.0.1", port))

@@ -7,11 +7,14 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from supernode.core.commands import CreatePreheat, RegisterTask, RemovePreheat, RemoveTask
-from supernode.core.identity import ClientId, PreheatId, TaskId
+from supernode.core.identity import ClientId, PartId, PreheatId, TaskId
 from supernode.core.model import CdnStatus, Limits, Preheat, PreheatStatus, TaskSpec
 from supernode.core.reasons import Reason
 from supernode.services.preheating import Preheating
+from supernode.services.resolving import Resolving
+from supernode.services.retries import RetryPolicy
 from tests.inprocess import InProcess
+from tests.integration.scripted_images import ScriptedImages
 
 URL = "http://o/x"
 
@@ -23,14 +26,24 @@ def spec(url: str = URL, **fields: str) -> TaskSpec:
 class World:
     def __init__(self, limits: Limits | None = None) -> None:
         self.node = InProcess(limits)
+        self.images = ScriptedImages()
+        retries = RetryPolicy(first_pause=0)
+        resolving = Resolving(self.node.dispatch, self.images, retries=retries)
+        self.copies: list[tuple[PartId, TaskId]] = []
+        self.preheating = Preheating(self.node.dispatch, resolving, self)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                await nursery.start(Preheating(self.node.dispatch).run)
+                await nursery.start(self.preheating.run)
                 yield
                 nursery.cancel_scope.cancel()
+
+    async def copy(self, part: PartId, source: TaskId) -> bool:
+        """Stand for what copies files: there are none."""
+        self.copies.append((part, source))
+        return False
 
     def create(self, url: str = URL, **fields: str) -> PreheatId:
         return self.node.dispatch(CreatePreheat(spec=spec(url, **fields)))

@@ -30,11 +30,14 @@ from supernode.journal.journal import Journal
 from supernode.origin.http import OriginClient
 from supernode.services import restoration
 from supernode.services.cdn import Cdn
+from supernode.services.copying import Copying
 from supernode.services.preheating import Preheating
+from supernode.services.resolving import Resolving
 from supernode.services.retries import RetryPolicy
 from supernode.storage import piece_files
 from tests.faults import Discarded, GoesOn, Group, Recovers, Recovery, Seen, fault
 from tests.integration.process import Process, begun
+from tests.integration.scripted_images import ScriptedImages
 from tests.integration.scripted_origin import LOOPBACK
 from tests.integration.test_restoration import WAITED_FOR
 from tests.integration.test_resumption import CONTENT, FULL, SIZE, WHOLE, Origin, Reply, other
@@ -64,7 +67,9 @@ async def supernode(
         cdn = Cdn(process.dispatch, process.store, client, retries=policy)
         async with trio.open_nursery() as nursery:
             await nursery.start(cdn.run)
-            await nursery.start(Preheating(process.dispatch).run)
+            resolving = Resolving(process.dispatch, ScriptedImages())
+            copying = Copying(process.dispatch, process.store)
+            await nursery.start(Preheating(process.dispatch, resolving, copying).run)
             yield process
             nursery.cancel_scope.cancel("the test ends the process")
 

@@ -26,7 +26,7 @@ from supernode.core.events import (
     Why,
 )
 from supernode.core.identity import ClientId, PeerId, TaskId
-from supernode.core.model import CdnStatus, OriginVersion, Secrets, TaskSpec
+from supernode.core.model import Blob, CdnStatus, OriginVersion, Secrets, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 from supernode.feed import Gap, Published
@@ -73,6 +73,7 @@ def sample(kind: object) -> object:
         bytes: b"bytes",
         TaskSpec: SPEC,
         OriginVersion: OriginVersion(etag='"a"', validator='"a"'),
+        Blob: Blob(url="http://r/v2/x/blobs/sha256:2", digest="sha256:2"),
     }
     return samples[kind]
 

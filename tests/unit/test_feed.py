@@ -25,6 +25,9 @@ from supernode.core.events import (
     LeaseExpired,
     LeaseOverdue,
     LeaseReleased,
+    PartFailed,
+    PartFinished,
+    PartReleased,
     PeerAccused,
     PeerCleared,
     PeerLeft,
@@ -42,6 +45,7 @@ from supernode.core.events import (
     PiecesVerified,
     PreheatRegistered,
     PreheatRemoved,
+    PreheatResolved,
     TaskConfirmed,
     TaskDoubted,
     TaskEvent,
@@ -57,8 +61,8 @@ from supernode.core.events import (
     TaskUnpinned,
     Why,
 )
-from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId
-from supernode.core.model import CdnStatus, TaskSpec
+from supernode.core.identity import ClientId, PartId, PeerId, PreheatId, TaskId
+from supernode.core.model import CdnStatus, Source, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 from supernode.feed import (
@@ -92,6 +96,7 @@ ASSIGNED = PieceAssigned(
 SPEC = TaskSpec(raw_url="", task_url="")
 REGISTERED = TaskRegistered(at=0, task=X, generation=1, spec=SPEC, last_used=0, adopted=False)
 PREHEAT = PreheatId("p")
+PART = PartId("p-0")
 
 FEW = 6
 
@@ -249,10 +254,27 @@ def test_every_event_of_a_task_is_in_that_table() -> None:
     [
         (REGISTERED, [TO_FETCH]),
         (TaskResumed(at=0, task=X), [TO_FETCH]),
-        (FAILED, [TO_PREHEAT]),
-        (TaskFinished(at=0, task=X, length=1, md5="", sha256=""), [TO_PREHEAT]),
+        (FAILED, []),
+        (TaskFinished(at=0, task=X, length=1, md5="", sha256=""), []),
         (TaskRemoved(at=0, task=X, reason=Reason.TASK_DELETED), [TO_PREHEAT, REMOVED]),
         (PreheatRegistered(at=0, preheat=PREHEAT, task=X, spec=SPEC), [TO_PREHEAT]),
+        (
+            PreheatResolved(
+                at=0, preheat=PREHEAT, task=X, manifest="", blobs=(), parts=0, length=0
+            ),
+            [TO_PREHEAT],
+        ),
+        (PartReleased(at=0, preheat=PREHEAT, task=X, part=PART), [TO_PREHEAT]),
+        (
+            PartFinished(
+                at=0, preheat=PREHEAT, task=X, part=PART, came_from=Source.CACHE, length=1
+            ),
+            [TO_PREHEAT],
+        ),
+        (
+            PartFailed(at=0, preheat=PREHEAT, task=X, part=PART, reason=Reason.INTERNAL, detail=""),
+            [TO_PREHEAT],
+        ),
         (PreheatRemoved(at=0, preheat=PREHEAT, task=X), [TO_PREHEAT]),
     ],
 )

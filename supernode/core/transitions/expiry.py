@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from supernode.core.commands import Expire
 from supernode.core.events import (
+    BatchRemoved,
     DownloadFailed,
     DownloadForgotten,
     LeaseExpired,
@@ -40,6 +41,7 @@ def expire(step: Step, _command: Expire) -> bool:
     _expire_peers(step)
     _expire_failed_tasks(step)
     _expire_preheats(step)
+    _expire_batches(step)
     return len(step.events) >= MOST_AT_ONCE
 
 
@@ -139,3 +141,15 @@ def _expire_preheats(step: Step) -> None:
         _nobody,
     ):
         step.emit(PreheatRemoved(at=step.now, preheat=identity, task=preheats[identity].task))
+
+
+def _expire_batches(step: Step) -> None:
+    """Forget the oldest batches as soon as none of their preheats is known."""
+    batches, preheats = step.state.batches, step.state.preheats
+    for batch in _first(
+        step,
+        batches,
+        lambda b: not any(preheat in preheats for preheat in batches[b]),
+        _nobody,
+    ):
+        step.emit(BatchRemoved(at=step.now, batch=batch))

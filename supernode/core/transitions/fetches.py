@@ -31,6 +31,7 @@ from supernode.core.identity import TaskId
 from supernode.core.model import CdnStatus, DownloadStatus, Limits, Task
 from supernode.core.pieces import PieceNumber, piece_size_for
 from supernode.core.reasons import Actor, Reason
+from supernode.core.transitions.parts import file_came, file_lost
 from supernode.core.transitions.pulls import finish_if_complete
 from supernode.core.transitions.step import FAILED, Step, leases_of
 from supernode.core.transitions.tasks import forget_task
@@ -143,6 +144,10 @@ def finish_fetch(step: Step, command: FinishFetch) -> bool:
     if wanted and wanted != command.md5:
         _fail(step, task, Reason.DIGEST_MISMATCH, f"md5 is {command.md5}, not {wanted}")
         return False
+    named = task.spec.sha256
+    if named and command.sha256 and named != command.sha256:
+        _fail(step, task, Reason.DIGEST_MISMATCH, f"sha256 is {command.sha256}, not {named}")
+        return False
     step.emit(
         TaskFinished(
             at=step.now,
@@ -155,6 +160,7 @@ def finish_fetch(step: Step, command: FinishFetch) -> bool:
     for download in list(task.downloads.values()):
         if download.status is DownloadStatus.RUNNING:
             finish_if_complete(step, task, download)
+    file_came(step, task, was_there=False)
     return True
 
 
@@ -162,6 +168,7 @@ def confirm_task(step: Step, command: ConfirmTask) -> None:
     """Hand out what was held back. Raises NotFound, TaskConflict."""
     task = _doubted(step, command.task, command.generation)
     step.emit(TaskConfirmed(at=step.now, task=task.id))
+    file_came(step, task, was_there=True)
 
 
 def renew_task(step: Step, command: RenewTask) -> None:
@@ -217,6 +224,7 @@ def _fail(step: Step, task: Task, reason: Reason, detail: str) -> None:
             retry_at=step.now + pause if pause else None,
         )
     )
+    file_lost(step, task.id, reason, detail)
 
 
 def _pause_after(task: Task, reason: Reason, limits: Limits) -> float:

@@ -109,7 +109,8 @@ class Step:
     def doubt_if_due(self, task: Task, spec: TaskSpec) -> None:
         """Let a complete file that nobody is using be compared with its origin's, now and then.
 
-        What a digest is asked for of is right or wrong whatever the origin has by now.
+        What is asked for by its digest, or has it in its URL, is right or wrong whatever the origin
+        has by now.
 
         Args:
             task: whose.
@@ -117,7 +118,8 @@ class Step:
         """
         limits = self.state.limits
         idle = task.status is CdnStatus.SUCCESS and not task.running and not task.doubted
-        due = idle and not spec.md5.strip() and self.now - task.checked >= limits.recheck_after
+        is_named = bool(spec.md5.strip() or (spec.sha256 and spec.sha256 == task.sha256))
+        due = idle and not is_named and self.now - task.checked >= limits.recheck_after
         room = self.state.spec_bytes + spec.bytes_to_fetch_with <= limits.most_spec_bytes
         if due and room:
             self.emit(TaskDoubted(at=self.now, task=task.id, spec=spec))

@@ -29,6 +29,7 @@ from supernode.core.model import CdnStatus, Download, DownloadStatus, Peer, Task
 from supernode.core.pieces import piece_size_for
 from supernode.core.reasons import Reason
 from supernode.core.transitions.claims import check_claim, make_claim
+from supernode.core.transitions.parts import file_lost
 from supernode.core.transitions.pulls import finish_if_complete
 from supernode.core.transitions.step import FAILED, Step, leases_of
 
@@ -161,6 +162,7 @@ def remove_task(step: Step, command: RemoveTask) -> None:
         _clear(step, task, command.reason)
     else:
         forget_task(step, task, command.reason)
+        file_lost(step, task.id, command.reason)
 
 
 def _clear(step: Step, task: Task, reason: Reason) -> None:

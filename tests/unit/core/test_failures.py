@@ -4,7 +4,6 @@ import pytest
 
 from supernode.core.commands import (
     CreatePreheat,
-    EndPreheat,
     FinishFetch,
     RegisterTask,
     RemoveTask,
@@ -111,9 +110,9 @@ def test_a_preheat_asks_no_sooner_than_a_client() -> None:
     task = fetch_and_fail(world, Reason.ORIGIN_REFUSED)
     preheat = world.do(CreatePreheat(spec=SPEC))
     world.do(StartPreheat(preheat=preheat))
-    assert world.tracker.preheat(preheat).status is PreheatStatus.RUNNING
+    assert world.tracker.preheat(preheat).status is PreheatStatus.FAILED
+    assert world.tracker.preheat(preheat).reason is Reason.ORIGIN_REFUSED
     assert world.tracker.task(task).status is CdnStatus.SOURCE_ERROR
-    world.do(EndPreheat(preheat=preheat, reason=Reason.ORIGIN_REFUSED))
     world.now += PAUSE
     world.do(StartPreheat(preheat=world.do(CreatePreheat(spec=SPEC))))
     assert world.tracker.next_to_fetch() == task

@@ -5,13 +5,14 @@ import pytest
 from supernode.core.commands import (
     AdoptTask,
     CreatePreheat,
-    EndPreheat,
+    FailPreheat,
     RemovePreheat,
+    StartFetch,
     StartPreheat,
 )
 from supernode.core.errors import Full, NotFound, PreheatEnded
 from supernode.core.events import TaskRemoved
-from supernode.core.identity import PreheatId, task_id
+from supernode.core.identity import PreheatId, TaskId, task_id
 from supernode.core.model import CdnStatus, Limits, PreheatStatus, TaskSpec
 from supernode.core.reasons import Reason
 from tests.world import World
@@ -21,6 +22,13 @@ SPEC = TaskSpec(raw_url="http://o/x", task_url="http://o/x")
 
 def create(world: World, url: str = "http://o/x") -> PreheatId:
     return world.do(CreatePreheat(spec=TaskSpec(raw_url=url, task_url=url)))
+
+
+def fetch(world: World, url: str) -> TaskId:
+    task = task_id(url)
+    world.cache(task, 0, 1, 2, 3)
+    world.finish(task)
+    return task
 
 
 def status(world: World, preheat: PreheatId) -> PreheatStatus:
@@ -43,7 +51,8 @@ def test_who_asks_while_one_runs_joins_it() -> None:
     assert create(world) == preheat
     assert create(world, "http://o/y") != preheat
     world.do(StartPreheat(preheat=preheat))
-    world.do(EndPreheat(preheat=preheat))
+    fetch(world, "http://o/x")
+    assert status(world, preheat) is PreheatStatus.SUCCESS
     assert create(world) != preheat
 
 
@@ -58,11 +67,8 @@ def test_its_file_is_not_evicted_before_it_has_ended() -> None:
     world = World()
     preheat = create(world)
     world.do(StartPreheat(preheat=preheat))
-    task = world.tracker.preheat(preheat).task
-    world.cache(task, 0, 1, 2, 3)
-    world.finish(task)
     assert not list(world.tracker.idle_tasks())
-    world.do(EndPreheat(preheat=preheat))
+    task = fetch(world, "http://o/x")
     assert [idle.id for idle in world.tracker.idle_tasks()] == [task]
 
 
@@ -71,7 +77,9 @@ def test_an_ended_preheat_is_remembered_for_a_day() -> None:
     preheat = create(world)
     world.do(StartPreheat(preheat=preheat))
     world.now += 60
-    world.do(EndPreheat(preheat=preheat, reason=Reason.ORIGIN_DNS, detail="o"))
+    task = world.tracker.preheat(preheat).task
+    world.do(StartFetch(task=task))
+    world.fail(task, Reason.ORIGIN_DNS, "o")
     ended = world.tracker.preheat(preheat)
     assert (ended.status, ended.reason, ended.detail) == (
         PreheatStatus.FAILED,
@@ -79,7 +87,7 @@ def test_an_ended_preheat_is_remembered_for_a_day() -> None:
         "o",
     )
     assert ended.finished == ended.created + 60
-    world.refused(EndPreheat(preheat=preheat), PreheatEnded)
+    world.refused(FailPreheat(preheat=preheat, reason=Reason.INTERNAL), PreheatEnded)
     world.pass_time(86_399)
     assert status(world, preheat) is PreheatStatus.FAILED
     world.pass_time(1)
@@ -150,7 +158,6 @@ def test_a_preheat_is_a_use_of_its_file() -> None:
         client.has(0, 1, 2, 3)
     preheat = create(world)
     world.do(StartPreheat(preheat=preheat))
-    world.do(EndPreheat(preheat=preheat))
     assert [task.id for task in world.tracker.idle_tasks()] == [second.task, first.task]
 
 
@@ -166,5 +173,6 @@ def test_those_that_have_ended_keep_nobody_from_asking_and_are_bounded_too() -> 
     preheats = []
     for n in range(4):
         preheats.append(create(world, f"http://o/{n}"))
-        world.do(EndPreheat(preheat=preheats[-1], reason=Reason.ORIGIN_DNS))
+        world.do(StartPreheat(preheat=preheats[-1]))
+        fetch(world, f"http://o/{n}")
     assert [preheat.id for preheat in world.tracker.preheats()] == preheats[2:]

@@ -28,15 +28,18 @@ from hypothesis.stateful import (
 
 from supernode.core.commands import (
     AdoptTask,
+    BeginPart,
     CachePiece,
     Command,
     ConfirmTask,
+    CopyTask,
+    CreateBatch,
     CreatePreheat,
     CutTask,
     DrawSpotCheck,
-    EndPreheat,
     Expire,
     FailFetch,
+    FailPreheat,
     FinishFetch,
     HoldTask,
     Inspection,
@@ -55,6 +58,7 @@ from supernode.core.commands import (
     RenewTask,
     Report,
     ReportPiece,
+    ResolvePreheat,
     Seed,
     SeedHolder,
     SeePeer,
@@ -74,7 +78,16 @@ from supernode.core.events import (
     PieceFinished,
 )
 from supernode.core.identity import ClientId, PeerId, PreheatId, TaskId, task_id
-from supernode.core.model import CdnStatus, DownloadStatus, Finding, Limits, Task, TaskSpec
+from supernode.core.model import (
+    Blob,
+    CdnStatus,
+    DownloadStatus,
+    Finding,
+    Limits,
+    PreheatKind,
+    Task,
+    TaskSpec,
+)
 from supernode.core.pieces import PieceDigest, PieceNumber, content_size, piece_range
 from supernode.core.reasons import Reason
 from supernode.core.restoring import restore
@@ -85,6 +98,7 @@ from supernode.journal.changes import Changes
 from supernode.journal.journal import Journal
 
 LIMITS = Limits(seed_slots=2, peer_slots=2, client_leases=4, most_accused=2)
+MANIFEST = f"sha256:{0:064x}"
 PIECES = 6
 PIECE_SIZE = 4 << 20
 LENGTH = PIECES * content_size(PIECE_SIZE) - 17
@@ -112,7 +126,14 @@ def fingerprint(state: State) -> tuple[object, ...]:
         list(state.heard),
         [dataclasses.asdict(preheat) for preheat in state.preheats.values()],
         list(state.preheats_ended),
-        dict(state.preheats_of),
+        list(state.preheats_open),
+        dict(state.joinable),
+        {preheat: list(parts) for preheat, parts in state.parts_to_begin.items()},
+        {task: list(parts) for task, parts in state.parts_awaiting.items()},
+        {task: list(parts) for task, parts in state.parts_held.items()},
+        list(state.batches.items()),
+        {sha256: list(tasks) for sha256, tasks in state.complete.items()},
+        {sha256: list(tasks) for sha256, tasks in state.coming.items()},
         list(state.claims),
         {task: list(claims) for task, claims in state.claims_of.items()},
         state.claim_bytes,
@@ -153,11 +174,19 @@ def remembered(state: State) -> tuple[object, ...]:
             for download in task.downloads.values()
         },
         {
-            preheat.id: (preheat.task, preheat.spec, preheat.created, preheat.reason)
-            + ((preheat.status, preheat.finished) if preheat.finished else ())
+            preheat.id: (
+                *(preheat.task, preheat.spec, preheat.created, preheat.reason, preheat.status),
+                *(preheat.kind, preheat.platforms, preheat.manifest, preheat.is_resolved),
+                *(preheat.open_parts, preheat.finished, list(preheat.parts)),
+            )
             for preheat in state.preheats.values()
         },
-        state.preheats_of,
+        {
+            part.id: (part.task, part.blob, part.status, part.reason, part.detail, part.length)
+            for part in state.parts.values()
+        },
+        set(state.preheats_open),
+        dict(state.batches),
         dict(state.gone),
         state.spec_bytes,
     )
@@ -492,6 +521,18 @@ class Machine(RuleBasedStateMachine):
                     )
                 )
 
+    @rule()
+    def fetch_whole(self) -> None:
+        """A file that somebody waits for comes at once."""
+        awaited = [task.id for task in self.tracker.tasks() if self.tracker.has_takers(task)]
+        for task in [t for t in awaited if self.tracker.task(t).status is CdnStatus.WAITING][:1]:
+            fetch = self.do(StartFetch(task=task))
+            self.do(SizeTask(task=task, generation=fetch, length=LENGTH))
+            for piece in range(PIECES):
+                digest = PieceDigest(f"{piece:032x}:9")
+                self.do(CachePiece(task=task, generation=fetch, piece=piece, digest=digest))
+            self.finish()
+
     @rule(reason=st.sampled_from([Reason.ORIGIN_STATUS, Reason.DISK_FULL]))
     def fail(self, reason: Reason) -> None:
         """Rarely, for it ends everything."""
@@ -546,15 +587,53 @@ class Machine(RuleBasedStateMachine):
         answer = self.do(CreatePreheat(spec=TaskSpec(raw_url=url, task_url=url)))
         return PreheatId(answer) if answer else None
 
+    @rule(
+        target=preheats,
+        registry=st.sampled_from(["r", "s"]),
+        manifest=st.sampled_from(["", MANIFEST]),
+    )
+    def create_image(self, registry: str, manifest: str) -> PreheatId | None:
+        url = f"http://{registry}/v2/app/manifests/1"
+        spec = TaskSpec(raw_url=url, task_url=url)
+        answer = self.do(CreatePreheat(spec=spec, kind=PreheatKind.IMAGE, manifest=manifest))
+        return PreheatId(answer) if answer else None
+
+    @rule(preheat=preheats, count=st.integers(0, 2))
+    def resolve_preheat(self, preheat: PreheatId | None, count: int) -> None:
+        known = self.tracker.state.preheats.get(preheat) if preheat else None
+        if known is not None:
+            here = known.spec.task_url.partition("/manifests/")[0]
+            blobs = tuple(
+                Blob(url=f"{here}/blobs/sha256:{digit * 64}", digest=f"sha256:{digit * 64}")
+                for digit in "23"[:count]
+            )
+            skipped = Blob(url="", digest="sha256:4", skipped="elsewhere")
+            blobs = (*blobs, skipped)
+            self.do(ResolvePreheat(preheat=known.id, manifest=MANIFEST, blobs=blobs))
+
+    @rule(may_copy=st.booleans(), which=st.integers(0, 3))
+    def begin_part(self, may_copy: bool, which: int) -> None:
+        parts = list(self.tracker.parts_to_begin())
+        if parts:
+            part = parts[which % len(parts)].id
+            source = self.do(BeginPart(part=part, may_copy=may_copy))
+            if source is not None:
+                self.do(CopyTask(part=part, source=TaskId(source)))
+
+    @rule(preheats=st.lists(st.sampled_from(["http://o/x", "http://o/y"]), min_size=1))
+    def create_batch(self, preheats: list[str]) -> None:
+        specs = (TaskSpec(raw_url=url, task_url=url) for url in preheats)
+        self.do(CreateBatch(wishes=tuple(CreatePreheat(spec=spec) for spec in specs)))
+
     @rule(preheat=preheats)
     def start_preheat(self, preheat: PreheatId | None) -> None:
         if preheat is not None:
             self.do(StartPreheat(preheat=preheat))
 
-    @rule(preheat=preheats, reason=st.none() | st.just(Reason.ORIGIN_STATUS))
-    def end_preheat(self, preheat: PreheatId | None, reason: Reason | None) -> None:
+    @rule(preheat=preheats)
+    def fail_preheat(self, preheat: PreheatId | None) -> None:
         if preheat is not None:
-            self.do(EndPreheat(preheat=preheat, reason=reason))
+            self.do(FailPreheat(preheat=preheat, reason=Reason.ORIGIN_STATUS))
 
     @rule(preheat=consumes(preheats))
     def remove_preheat(self, preheat: PreheatId | None) -> None:
