@@ -28,10 +28,12 @@ from supernode.api.app import create_app
 from supernode.api.call_systems import CallSystems
 from supernode.api.docs import Docs
 from supernode.api.errors import explain
+from supernode.api.event_json import text
 from supernode.api.event_log import log_event
 from supernode.api.events import add_events
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
+from supernode.api.watching import Watching
 from supernode.clock import Clock
 from supernode.config.errors import ConfigError
 from supernode.config.settings import Config
@@ -114,9 +116,10 @@ async def run(config: Config) -> None:
         feed.listen(log_event)
         chance = random.Random()  # noqa: S311 - it spreads load, it guards nothing
         dispatch = Dispatcher(Tracker(recalled.state), feed, clock, chance)
-        journaling = Journaling(dispatch, recalled, boot=store.boot_id)
+        journaling = Journaling(dispatch, recalled, boot=store.boot_id, shown=text)
         responder = Responder(feed, clock, explain, journaling)
-        app = _app(config, dispatch, responder, seed, policy)
+        watching = Watching(feed, journaling)
+        app = _app(config, dispatch, responder, seed, policy, watching)
         front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
@@ -272,6 +275,7 @@ def _app(
     responder: Responder,
     seed: SeedAddress,
     policy: OriginPolicy,
+    watching: Watching,
 ) -> QuartTrio:
     clients = config.clients
     rest = Rest(
@@ -285,7 +289,7 @@ def _app(
     app = create_app(
         [*operations, *docs.operations()], responder, largest_body=config.http.max_body
     )
-    add_events(app, dispatch.feed)
+    add_events(app, watching, heartbeat=config.http.idle_timeout / 3)
     return app
 
 
