@@ -30,7 +30,7 @@ from supernode.api.docs import Docs
 from supernode.api.errors import explain
 from supernode.api.event_json import text
 from supernode.api.event_log import log_event
-from supernode.api.events import add_events
+from supernode.api.events import add_events, opener
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.api.watching import Watching
@@ -66,6 +66,7 @@ from supernode.version import VERSION
 from supernode.wire import sockets
 from supernode.wire.data_port import DataPort
 from supernode.wire.front import Front
+from supernode.wire.websocket import Routes
 
 SHUTDOWN_MARGIN = 5.0
 """How much longer than the drain a shutdown may take, in seconds, before it is forced."""
@@ -120,7 +121,8 @@ async def run(config: Config) -> None:
         responder = Responder(feed, clock, explain, journaling)
         watching = Watching(feed, journaling)
         app = _app(config, dispatch, responder, seed, policy, watching)
-        front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
+        hosts = {*config.http.hosts, *await sockets.own_names()}
+        front = _front(config, control, app, hosts, partial(opener, watching))
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
         async with (
@@ -294,7 +296,11 @@ def _app(
 
 
 def _front(
-    config: Config, listeners: list[trio.SocketListener], app: QuartTrio, hosts: Collection[str]
+    config: Config,
+    listeners: list[trio.SocketListener],
+    app: QuartTrio,
+    hosts: Collection[str],
+    streams: Routes,
 ) -> Front:
     http = config.http
     return Front(
@@ -308,6 +314,7 @@ def _front(
         idle_timeout=http.idle_timeout,
         hosts=hosts,
         ssl_context=server_context(http),
+        streams=streams,
     )
 
 
