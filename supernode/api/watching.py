@@ -25,7 +25,7 @@ from supernode.journal.kept_events import Lost, Page
 from supernode.streaming import Ending, Portion
 
 MOST_SUBSCRIBERS = 1000
-MOST_BYTES = 64 << 10
+MOST_BYTES = 128 << 10
 """What one portion may have, unless a single message is larger."""
 PAUSE = 0.05
 """How long an event waits for others, in seconds, unless a client asks for more …"""
@@ -124,8 +124,7 @@ class Watch:
             if self._catches_up:
                 portion = await self._from_the_past()
             else:
-                with trio.move_on_at(self._not_before):
-                    await self._feed.until_closed()
+                await self._portions.until(self._not_before)
                 if not await self._place.news():
                     return Ending.CLOSED
                 if gap := self._place.missed():
@@ -134,7 +133,8 @@ class Watch:
                     portion = Portion([text(gap)])
                 else:
                     portion, self._place.last = self._portions.after(self._place.last, self._wanted)
-                self._not_before = _later(self._pause)
+                if self._place.last == self._feed.seq:
+                    self._not_before = self._portions.later(self._pause)
             if portion.texts:
                 return portion
 
@@ -192,11 +192,32 @@ class Watch:
 
 
 class _Portions:
-    """What goes out, made once for all who are at the same place and want the same."""
+    """What goes out, and when: made once for all who are at the same place and want the same."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._made: OrderedDict[tuple[int, int, Selection], tuple[Portion, int]] = OrderedDict()
+        self._moments: dict[float, trio.Event] = {}
+        """Those that somebody waits for."""
+
+    def later(self, seconds: float) -> float:
+        """Return a moment so many seconds from now, or a little after, the same for many."""
+        return math.ceil((trio.current_time() + seconds) / STEP) * STEP
+
+    async def until(self, moment: float) -> None:
+        """Wait for a moment, or until the feed is closed. The first who does wakes the others."""
+        if moment <= trio.current_time():
+            await trio.lowlevel.checkpoint()
+        elif (come := self._moments.get(moment)) is not None:
+            await come.wait()
+        else:
+            come = self._moments[moment] = trio.Event()
+            try:
+                with trio.move_on_at(moment):
+                    await self._feed.until_closed()
+            finally:
+                come.set()
+                del self._moments[moment]
 
     def after(self, seq: int, wanted: Selection) -> tuple[Portion, int]:
         """Return the next messages after a number, and the number of the last event looked at."""
@@ -220,8 +241,3 @@ class _Portions:
                 texts.append(shown)
             seq = published.seq
         return Portion(texts), seq
-
-
-def _later(seconds: float) -> float:
-    """Return a moment so many seconds from now, or a little after, the same for many."""
-    return math.ceil((trio.current_time() + seconds) / STEP) * STEP
