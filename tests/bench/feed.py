@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from time import sleep as pause  # no event loop here
+from time import sleep as pause  # noqa: TID251 - there is no event loop here
 from typing import NamedTuple
 
 import structlog
