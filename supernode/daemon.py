@@ -24,6 +24,7 @@ import trio
 from quart_trio import QuartTrio
 
 from supernode import notify
+from supernode.api import asyncapi
 from supernode.api.app import create_app
 from supernode.api.call_systems import CallSystems
 from supernode.api.docs import Docs
@@ -289,7 +290,7 @@ def _app(
         call_systems=CallSystems(clients.allow_call_systems, clients.deny_call_systems),
         forbidden=policy.forbids_url,
     )
-    operations = routes(rest)
+    operations = [*routes(rest), asyncapi.operation(VERSION)]
     docs = Docs(operations, VERSION)
     app = create_app(
         [*operations, *docs.operations()], responder, largest_body=config.http.max_body

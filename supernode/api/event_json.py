@@ -203,6 +203,11 @@ def type_of(event: Event) -> str:
     return str(event.__struct_config__.tag)
 
 
+def type_of_message(kind: type[msgspec.Struct]) -> str:
+    """Return the value of ``type`` by which a type of messages is told from the others."""
+    return str(kind.__struct_config__.tag)
+
+
 def shown_peers(published: Published) -> set[str | None]:
     """Return the peers that an event is shown with."""
     event = published.event
