@@ -118,6 +118,24 @@ _SHOWN: dict[str, tuple[_Shown, ...]] = {
 }
 
 
+_ABOUT = {
+    "time": "When it happened.",
+    "generation": "Of the task: a file that has changed at its origin is another one.",
+    "client": "Who downloads.",
+    "peer": "Which machine; of a client's event, the client's, if it shares what it has.",
+    "holder": "Who gives the piece, or was to: a peer, or `seed`, the supernode itself.",
+    "piece": "Its number, from 0.",
+    "bytes": "Of content, as the origin counts them.",
+    "seconds": "How long it took, since it was assigned.",
+    "why": "Why this holder: `peer`, one with a free slot; the seed for `first_copy`, no peer has "
+    "it or is getting it, `holders_full`, all are busy, `holders_avoided`, all failed the client.",
+    "copies": "Why this piece: so many peers had it or were getting it, of no other fewer.",
+    "reason": "For programs.",
+    "detail": "What exactly was seen.",
+    "lease": "Number of the assignment.",
+}
+
+
 class GapMessage(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
     """The reader was too slow: it missed the events of these numbers, inclusive."""
 
@@ -173,9 +191,12 @@ def _as_it_is(field: msgspec.structs.FieldInfo) -> _Shown:
 
 
 def _definition(part: _Shown) -> tuple[str, Any] | tuple[str, Any, None]:
+    kind = part.kind
+    if part.name in _ABOUT:
+        kind = Annotated[kind, Meta(description=_ABOUT[part.name])]
     if type(None) in get_args(part.kind):
-        return part.name, part.kind, None
-    return part.name, part.kind
+        return part.name, kind, None
+    return part.name, kind
 
 
 def _kinds(of: type[Event] = Event) -> Iterator[type[Event]]:

@@ -226,7 +226,9 @@ def tidied(schema: Json) -> Json:
 
 def _exemplified(field: str, schema: Json) -> Json:
     tidy = tidied(schema)
-    return tidy | {"examples": [_EXAMPLES[field]]} if field in _EXAMPLES else tidy
+    if field not in _EXAMPLES or tidy.keys() & {"examples", "enum"}:
+        return tidy
+    return tidy | {"examples": [_EXAMPLES[field]]}
 
 
 def prose(docstring: str) -> str:

@@ -121,47 +121,60 @@ class Watch:
     async def next(self) -> Portion | Ending:
         """Wait for the next messages, or the end. On cancel, none is lost."""
         while True:
-            if self._catches_up:
-                portion = await self._from_the_past()
-            else:
-                await self._portions.until(self._not_before)
-                if not await self._place.news():
-                    return Ending.CLOSED
-                if gap := self._place.missed():
-                    if self._misses_more_than_it_reads(gap):
-                        return Ending.TOO_SLOW
-                    portion = Portion([text(gap)])
-                else:
-                    portion, self._place.last = self._portions.after(self._place.last, self._wanted)
-                if self._place.last == self._feed.seq:
-                    self._not_before = self._portions.later(self._pause)
-            if portion.texts:
+            portion = await self._catch_up() if self._catches_up else await self._keep_up()
+            if not isinstance(portion, Portion) or portion.texts:
                 return portion
+
+    async def _keep_up(self) -> Portion | Ending:
+        """Wait for what happens next."""
+        place = self._place
+        await self._portions.until(self._not_before)
+        if not await place.news():
+            return Ending.CLOSED
+        if gap := place.missed():
+            if self._misses_more_than_it_reads(gap):
+                return Ending.TOO_SLOW
+            portion = Portion([text(gap)])
+        else:
+            portion = self._next_portion()
+        if place.last == self._feed.seq:
+            self._not_before = self._portions.later(self._pause)
+        return portion
+
+    def _next_portion(self) -> Portion:
+        portion, self._place.last = self._portions.after(self._place.last, self._wanted)
+        return portion
 
     def _misses_more_than_it_reads(self, gap: Gap) -> bool:
         """Tell whether it has missed as much as is kept, and read less since it last did."""
         before, self._resumed = self._resumed, gap.last
         return before is not None and gap.first - before < RECENT
 
-    async def _from_the_past(self) -> Portion:
+    async def _catch_up(self) -> Portion:
+        """Return what has happened, until it is the present; what memory has lost, the disk has."""
+        await trio.lowlevel.checkpoint()
         place, feed = self._place, self._feed
+        if place.last < feed.oldest - 1:
+            return await self._from_the_past(feed.oldest)
+        self._catches_up = place.last < feed.seq
+        hole, portion = self._told_hole(), self._next_portion()
+        return Portion([*hole, *portion.texts]) if hole else portion
+
+    async def _from_the_past(self, before: int) -> Portion:
+        place = self._place
         texts: list[bytes] = []
-        before = feed.oldest
-        if place.last < before - 1:
-            page = await self._read(place.last, before)
-            for found in page.found:
-                if isinstance(found, Lost):
-                    self._skip(found.first, found.last)
-                else:
-                    self._pass_over(found.seq - 1)
-                    place.last = found.seq
-                    if self._wanted.fits_text(found.text):
-                        texts += self._told_hole()
-                        texts.append(found.text)
-            self._pass_over(page.last)
-        if place.last >= feed.oldest - 1:
-            texts += self._told_hole()
-            self._catches_up = False
+        page = await self._read(place.last, before)
+        for found in page.found:
+            if isinstance(found, Lost):
+                self._pass_over(found.first - 1)
+                self._skip(found.last)
+            else:
+                self._pass_over(found.seq - 1)
+                place.last = found.seq
+                if self._wanted.fits_text(found.text):
+                    texts += self._told_hole()
+                    texts.append(found.text)
+        self._pass_over(page.last)
         return Portion(texts)
 
     async def _read(self, after: int, before: int) -> Page:
@@ -177,13 +190,13 @@ class Watch:
         if self._wanted.is_within(DURABLE):
             self._place.last = max(self._place.last, last)
         else:
-            self._skip(self._place.last + 1, last)
+            self._skip(last)
 
-    def _skip(self, first: int, last: int) -> None:
+    def _skip(self, last: int) -> None:
         """Go on after numbers of which some may be missing."""
-        first = max(first, self._place.last + 1)
-        if first <= last:
-            self._hole = Gap(self._hole.first if self._hole else first, last)
+        if self._place.last < last:
+            first = self._hole.first if self._hole else self._place.last + 1
+            self._hole = Gap(first, last)
             self._place.last = last
 
     def _told_hole(self) -> list[bytes]:
