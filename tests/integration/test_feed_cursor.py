@@ -26,7 +26,6 @@ from tests.waiting import eventually
 
 IN_MEMORY = 8
 KEPT, TRANSIENT = PeerLeft, PeerSeen
-LAST = "last"
 
 Kind = type[PeerLeft] | type[PeerSeen]
 Said = dict[str, object]
@@ -61,9 +60,9 @@ def little_memory() -> Iterator[None]:
         yield
 
 
-def happen(process: Process, kind: Kind, name: str = "p") -> int:
+def happen(process: Process, kind: Kind) -> int:
     """Let something happen; return its number."""
-    process.feed.publish([kind(at=0, peer=PeerId(name))])
+    process.feed.publish([kind(at=0, peer=PeerId("p"))])
     return process.feed.seq
 
 
@@ -107,14 +106,13 @@ def watch(process: Process, query: str) -> Watch:
 async def told(process: Process, query: str, meanwhile: Sequence[Kind] = ()) -> list[Said]:
     """Return what a watcher is told, while things go on happening, up to the last of them."""
     watching = watch(process, query)
-    left, ended = list(meanwhile), False
+    left, last = list(meanwhile), None
     said: list[Said] = []
-    while not any(message.get("peer") == LAST for message in said):
+    while last is None or last not in seen(said[-1:]):
         if left:
             happen(process, left.pop())
-        elif not ended:
-            happen(process, KEPT, LAST)
-            ended = True
+        elif last is None:
+            last = happen(process, KEPT)
         with trio.fail_after(5):
             portion = await watching.next()
         assert not isinstance(portion, Ending)
