@@ -11,6 +11,7 @@ COMMANDS = {
     "dfget": "supernode.dfget.command:command",
     "dfget-uploader": "supernode.dfget.command:uploader_command",
     "preheat": "supernode.preheat.command:command",
+    "events": "supernode.follow.command:command",
     "demo": "supernode.demo.command:command",
     "simulate": "supernode.simulation.command:command",
     "check-config": "supernode.config.command:command",

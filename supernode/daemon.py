@@ -24,17 +24,20 @@ import trio
 from quart_trio import QuartTrio
 
 from supernode import notify
+from supernode.api import asyncapi
 from supernode.api.app import create_app
 from supernode.api.call_systems import CallSystems
 from supernode.api.dfget_1_0 import protocol as dfget_1_0
 from supernode.api.docs import Docs
 from supernode.api.errors import explain
+from supernode.api.event_json import text
 from supernode.api.event_log import log_event
-from supernode.api.events import add_events
+from supernode.api.events import add_events, opener
 from supernode.api.hot import HotTable
 from supernode.api.operations import Operation
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
+from supernode.api.watching import Watching
 from supernode.clock import Clock
 from supernode.config import registries
 from supernode.config.errors import ConfigError
@@ -43,6 +46,7 @@ from supernode.config.tls import server_context
 from supernode.core.identity import TaskId
 from supernode.core.model import Limits
 from supernode.core.tracker import Tracker
+from supernode.daemon_events import DaemonStarted, DaemonToldToStop
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Responder
 from supernode.feed import Feed
@@ -73,6 +77,7 @@ from supernode.version import VERSION
 from supernode.wire import sockets
 from supernode.wire.data_port import DataPort
 from supernode.wire.front import Front
+from supernode.wire.websocket import Routes
 
 SHUTDOWN_MARGIN = 5.0
 """How much longer than the drain a shutdown may take, in seconds, before it is forced."""
@@ -123,17 +128,23 @@ async def run(config: Config) -> None:
         feed.listen(log_event)
         chance = random.Random()  # noqa: S311 - it spreads load, it guards nothing
         dispatch = Dispatcher(Tracker(recalled.state), feed, clock, chance)
-        journaling = Journaling(dispatch, recalled, boot=store.boot_id)
+        journaling = Journaling(dispatch, recalled, boot=store.boot_id, shown=text)
         responder = Responder(feed, clock, explain, journaling)
         origin, asked = _origin(config, policy), _origin(config, policy)
         images = Registries(asked, registries.known_registries(config.registries))
         surveying = Surveying(dispatch, asked, images)
         operations = _operations(config, dispatch, seed, policy, images, surveying)
+        watching = Watching(feed, journaling)
         app = create_app(operations, responder, largest_body=config.http.max_body)
-        add_events(app, feed)
-        hot = HotTable(operations, responder)
-        own_names = await sockets.own_names()
-        front = _front(config, control, app, hot, {*config.http.hosts, *own_names})
+        add_events(app, watching, heartbeat=config.http.idle_timeout / 3)
+        front = _front(
+            config,
+            control,
+            app,
+            hot=HotTable(operations, responder),
+            streams=partial(opener, watching),
+            hosts={*config.http.hosts, *await sockets.own_names()},
+        )
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
         async with (
@@ -168,11 +179,13 @@ async def run(config: Config) -> None:
                         state=str(repo.parent),
                         version=VERSION,
                     )
+                    feed.publish([DaemonStarted(at=clock.now(), version=VERSION)])
                     await notify.ready(f"serving on port {port}")
                     await anext(signals)
                     until_told.close()  # a second signal ends the process as it would any other
                     _force_end_after(longest_shutdown)
                     log.info("draining", seconds=config.http.drain_timeout)
+                    feed.publish([DaemonToldToStop(at=clock.now())])
                     responder.close()
                     feed.close()
                     front.shut()
@@ -313,7 +326,7 @@ def _operations(
         parse_image=images.parse,
         survey=surveying.begin,
     )
-    specified = routes(rest)
+    specified = [*routes(rest), asyncapi.operation(VERSION)]
     dialect = dfget_1_0.operations(
         dispatch,
         seed,
@@ -327,7 +340,9 @@ def _front(
     config: Config,
     listeners: list[trio.SocketListener],
     app: QuartTrio,
+    *,
     hot: HotTable,
+    streams: Routes,
     hosts: Collection[str],
 ) -> Front:
     http = config.http
@@ -343,6 +358,7 @@ def _front(
         idle_timeout=http.idle_timeout,
         hosts=hosts,
         ssl_context=server_context(http),
+        streams=streams,
     )
 
 

@@ -32,7 +32,7 @@ class _Line:
         request, self._request = self._request, b""
         return request
 
-    def send_at_once(self, data: bytes) -> int:
+    def send_now(self, data: bytes) -> int:
         self.sent += data
         return len(data)
 

@@ -5,7 +5,7 @@ the core learns is shown, and described, from then on. A field is shown as it is
 interface spells its models, unless the table below knows better.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, TypeAlias, get_args
@@ -13,8 +13,17 @@ from typing import Annotated, Any, NamedTuple, TypeAlias, get_args
 import msgspec
 from msgspec import Meta
 
-from supernode.core.events import Event, LeaseEvent, PieceAssigned, PieceFinished
-from supernode.core.identity import without_credentials
+import supernode.daemon_events  # noqa: F401 - they are events, too
+from supernode.core.events import (
+    ClientEvent,
+    Event,
+    LeaseEvent,
+    PieceAssigned,
+    PieceFinished,
+    PreheatEvent,
+    TaskEvent,
+)
+from supernode.core.identity import PeerId, without_credentials
 from supernode.core.pieces import FRAME_BYTES, digest_length
 from supernode.feed import Gap, Published
 
@@ -45,6 +54,9 @@ def _moment(at: float) -> str:
 def _moment_in(field: str, name: str) -> _Shown:
     value = attrgetter(field)
     return _Shown(name, Moment, lambda event: _moment(value(event)))
+
+
+_ABOUT_HOLDERS = LeaseEvent | PieceAssigned | PieceFinished
 
 
 def _holder(event: LeaseEvent | PieceAssigned | PieceFinished) -> str | None:
@@ -105,6 +117,25 @@ _SHOWN: dict[str, tuple[_Shown, ...]] = {
     "digests": (),
     "blobs": (),
     "preheats": (_Shown("preheats", int, lambda event: len(event.preheats)),),
+    "excess": (_Shown("bytes", int, attrgetter("excess")),),
+}
+
+
+_ABOUT = {
+    "time": "When it happened.",
+    "generation": "Of the task: a file that has changed at its origin is another one.",
+    "client": "Who downloads.",
+    "peer": "Which machine; of a client's event, the client's, if it shares what it has.",
+    "holder": "Who gives the piece, or was to: a peer, or `seed`, the supernode itself.",
+    "piece": "Its number, from 0.",
+    "bytes": "Of content, as the origin counts them.",
+    "seconds": "How long it took, since it was assigned.",
+    "why": "Why this holder: `peer`, one with a free slot; the seed for `first_copy`, no peer has "
+    "it or is getting it, `holders_full`, all are busy, `holders_avoided`, all failed the client.",
+    "copies": "Why this piece: so many peers had it or were getting it, of no other fewer.",
+    "reason": "For programs.",
+    "detail": "What exactly was seen.",
+    "lease": "Number of the assignment.",
 }
 
 
@@ -116,10 +147,16 @@ class GapMessage(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
 
 
 class _Rendering(NamedTuple):
-    """How the events of one type are shown."""
+    """How the events of one type are shown.
+
+    Args:
+        shown: the fields that come from the event.
+        subject: those that come from what it is about.
+    """
 
     message: type[msgspec.Struct]
     shown: tuple[_Shown, ...]
+    subject: tuple[_Shown, ...]
 
 
 def _rendering(kind: type[Event]) -> _Rendering:
@@ -128,9 +165,10 @@ def _rendering(kind: type[Event]) -> _Rendering:
         for field in msgspec.structs.fields(kind)
         for part in _SHOWN.get(field.name, (_as_it_is(field),))
     )
+    subject = tuple(_subject(kind, {part.name for part in shown}))
     message = msgspec.defstruct(
         kind.__name__,
-        [("seq", int), *(_definition(part) for part in shown)],
+        [("seq", int), *(_definition(part) for part in (*shown, *subject))],
         namespace={"__doc__": kind.__doc__},
         tag_field="type",
         tag=kind.__struct_config__.tag,
@@ -138,7 +176,15 @@ def _rendering(kind: type[Event]) -> _Rendering:
         kw_only=True,
         omit_defaults=True,
     )
-    return _Rendering(message, shown)
+    return _Rendering(message, shown, subject)
+
+
+def _subject(kind: type[Event], shown: Collection[str]) -> Iterator[_Shown]:
+    """Yield what is shown of the subjects of events that do not say it themselves."""
+    if issubclass(kind, TaskEvent | PreheatEvent) and "generation" not in shown:
+        yield _Shown("generation", int | None, attrgetter("generation"))
+    if issubclass(kind, ClientEvent) and "peer" not in shown:
+        yield _Shown("peer", PeerId | None, attrgetter("peer"))
 
 
 def _as_it_is(field: msgspec.structs.FieldInfo) -> _Shown:
@@ -148,9 +194,12 @@ def _as_it_is(field: msgspec.structs.FieldInfo) -> _Shown:
 
 
 def _definition(part: _Shown) -> tuple[str, Any] | tuple[str, Any, None]:
+    kind = part.kind
+    if part.name in _ABOUT:
+        kind = Annotated[kind, Meta(description=_ABOUT[part.name])]
     if type(None) in get_args(part.kind):
-        return part.name, part.kind, None
-    return part.name, part.kind
+        return part.name, kind, None
+    return part.name, kind
 
 
 def _kinds(of: type[Event] = Event) -> Iterator[type[Event]]:
@@ -163,6 +212,9 @@ def _kinds(of: type[Event] = Event) -> Iterator[type[Event]]:
 
 _RENDERINGS = {kind: _rendering(kind) for kind in _kinds()}
 
+TYPES: frozenset[str] = frozenset(str(kind.__struct_config__.tag) for kind in _RENDERINGS)
+"""The names of all types of events."""
+
 MESSAGES: tuple[type[msgspec.Struct], ...] = (
     *(rendering.message for rendering in _RENDERINGS.values()),
     GapMessage,
@@ -170,21 +222,38 @@ MESSAGES: tuple[type[msgspec.Struct], ...] = (
 """The type of every message that there can be; ``type`` tells them apart."""
 
 
+def type_of(event: Event) -> str:
+    """Return the name of an event's type."""
+    return str(event.__struct_config__.tag)
+
+
+def type_of_message(kind: type[msgspec.Struct]) -> str:
+    """Return the value of ``type`` by which a type of messages is told from the others."""
+    return str(kind.__struct_config__.tag)
+
+
+def shown_peers(published: Published) -> set[str | None]:
+    """Return the peers that an event is shown with."""
+    event = published.event
+    peers: set[str | None] = {getattr(event, "peer", published.subject.peer)}
+    if isinstance(event, _ABOUT_HOLDERS):
+        peers.add(_holder(event))
+    return peers
+
+
 def message(published: Published) -> msgspec.Struct:
     """Return an event as it is shown."""
-    kind, shown = _RENDERINGS[type(published.event)]
+    kind, shown, subject = _RENDERINGS[type(published.event)]
     fields = {part.name: part.of(published.event) for part in shown}
+    for part in subject:
+        fields[part.name] = part.of(published.subject)
     return kind(seq=published.seq, **fields)
 
 
-def text(item: Published | Gap) -> str:
+def text(item: Published | Gap) -> bytes:
     """Return an event, or a gap, as one JSON object; an event is rendered only once."""
     if isinstance(item, Gap):
-        return _json(GapMessage(item.first, item.last))
+        return msgspec.json.encode(GapMessage(item.first, item.last))
     if not item.text:
-        item.text = _json(message(item))
+        item.text = msgspec.json.encode(message(item))
     return item.text
-
-
-def _json(shown: msgspec.Struct) -> str:
-    return msgspec.json.encode(shown).decode()

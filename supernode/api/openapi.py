@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from supernode.api.event_query import EventQuery
 from supernode.api.models import ErrorBody, Model
 from supernode.api.operations import Operation
 from supernode.exchange import SEQ_HEADER
@@ -102,14 +103,22 @@ _ERROR: Json = {"application/json": {"schema": {"$ref": MODELS + ErrorBody.__nam
 
 _EVENTS: Json = {
     "summary": "watch what happens",
-    "description": "A websocket that sends every event as one JSON text message: `seq`, its "
-    "number; `time`, RFC 3339; `type`, in the past tense, such as `piece.cached`; and what it is "
-    "about. What a client sends is ignored.",
+    "description": "Every event as one JSON object: `seq`, its number; `time`, RFC 3339; `type`, "
+    "in the past tense, such as `piece.cached`; and what it is about. With the handshake of a "
+    "websocket each is a text message, and what a client sends is ignored; without, each is a "
+    "line, and an empty line now and then tells that the connection lives. `/asyncapi.json` "
+    "describes the messages. Events that are kept no longer are told of as "
+    '`{"type":"gap","from":…,"to":…}`.',
     "operationId": "get_events",
     "tags": ["System"],
     "responses": {
         "101": {"description": "the websocket is open"},
-        "426": {"description": "not the handshake of a websocket", "content": _ERROR},
+        "200": {
+            "description": "events, without an end",
+            "headers": {SEQ_HEADER: {"$ref": f"#/components/headers/{SEQ_HEADER}"}},
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        },
+        "400": {"description": "the query makes no sense", "content": _ERROR},
         "503": {"description": "there are too many who watch", "content": _ERROR},
     },
     EXTENSION: True,
@@ -136,7 +145,7 @@ def document(operations: Iterable[Operation], version: str) -> Json:
     for operation in operations:
         methods = paths.setdefault(operation.path, {})
         methods[operation.method.lower()] = _described(operation, schemas)
-    paths["/events"] = {"get": _EVENTS}
+    paths["/events"] = {"get": _EVENTS | {"parameters": schemas.parameters(EventQuery)}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -156,13 +165,14 @@ class _Schemas:
     """The schemas of all types that the operations name."""
 
     def __init__(self, operations: list[Operation]) -> None:
-        self._queries = {operation.query for operation in operations if operation.query}
+        queries = {operation.query for operation in operations if operation.query}
+        self._queries: set[type[Model]] = {EventQuery, *queries}
         others = {operation.body for operation in operations if operation.body}
         answers = {operation.answer for operation in operations if operation.answer}
         types = [ErrorBody, *self._queries, *others, *answers]
         found, components = msgspec.json.schema_components(types, ref_template=MODELS + "{name}")
         self._of = dict(zip(types, found, strict=True))
-        self._components = {name: _tidied(schema) for name, schema in components.items()}
+        self._components = {name: tidied(schema) for name, schema in components.items()}
 
     def of(self, kind: Any) -> Json:  # noqa: ANN401 - a type expression
         """Return the schema of a type, models by reference."""
@@ -185,7 +195,7 @@ class _Schemas:
         }
 
 
-def _tidied(schema: Json) -> Json:
+def tidied(schema: Json) -> Json:
     """Return msgspec's schema in the words of the specification.
 
     There a field can be left out, rather than be null or empty.
@@ -205,11 +215,11 @@ def _tidied(schema: Json) -> Json:
             case "title", _:
                 pass
             case "description", str():
-                tidy[name] = _prose(value)
+                tidy[name] = prose(value)
             case "properties", dict():
                 tidy[name] = {field: _exemplified(field, kind) for field, kind in value.items()}
             case _, dict() if name in ("items", "additionalProperties"):
-                tidy[name] = _tidied(value)
+                tidy[name] = tidied(value)
             case _:
                 tidy[name] = value
     if "enum" in tidy:
@@ -218,11 +228,13 @@ def _tidied(schema: Json) -> Json:
 
 
 def _exemplified(field: str, schema: Json) -> Json:
-    tidy = _tidied(schema)
-    return {"examples": [_EXAMPLES[field]]} | tidy if field in _EXAMPLES else tidy
+    tidy = tidied(schema)
+    if field not in _EXAMPLES or tidy.keys() & {"examples", "enum"}:
+        return tidy
+    return {"examples": [_EXAMPLES[field]]} | tidy
 
 
-def _prose(docstring: str) -> str:
+def prose(docstring: str) -> str:
     """Return a docstring as Markdown, one line a paragraph."""
     paragraphs = re.split(r"\n\s*\n", docstring.strip().replace("``", "`"))
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
@@ -266,13 +278,13 @@ def _operation_id(operation: Operation) -> str:
 
 
 def _description(operation: Operation) -> str:
-    text = _prose(_OWN_ROUTE.sub("", getdoc(operation.handler) or "", count=1))
+    text = prose(_OWN_ROUTE.sub("", getdoc(operation.handler) or "", count=1))
     text = text[:1].upper() + text[1:]
     in_v1 = []
     if operation.v1_status:
         in_v1.append(f"a success is {operation.v1_status}.")
     if operation.v1_query:
-        in_v1.append(_prose(operation.v1_query.__doc__ or ""))
+        in_v1.append(prose(operation.v1_query.__doc__ or ""))
     if in_v1:
         text += f"\n\nUnder `/api/v1`: {' '.join(in_v1)}"
     return text.strip()

@@ -70,6 +70,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id TEXT NOT NULL UNIQUE, preheats TEXT NOT NULL
         ) STRICT""",
     ),
+    (
+        # With a first number, those up to ``seq`` are lost; there is no text then.
+        """CREATE TABLE events (
+            seq INTEGER PRIMARY KEY, first INTEGER, text BLOB NOT NULL
+        ) STRICT""",
+    ),
 )
 
 

@@ -11,6 +11,7 @@ import logging
 import ssl
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, cast
 
@@ -29,6 +30,9 @@ from hypercorn.typing import (
 )
 from quart_trio import QuartTrio
 
+from supernode.exchange import Answer, Request
+from supernode.streaming import Stream
+from supernode.wire import websocket
 from supernode.wire.browsers import BrowserRule
 from supernode.wire.clients import ConnectionCounts, client_of
 from supernode.wire.gate import gated
@@ -65,6 +69,8 @@ class Front:
         max_header: bytes of a request's target and headers; beyond, it is answered 431.
         hosts: names under which browsers may come, besides addresses and localhost.
         ssl_context: with it, all connections are under TLS (:mod:`supernode.wire.tls`).
+        streams: which websockets are answered here, and not by the app
+            (:mod:`supernode.wire.websocket`).
 
     Raises:
         ValueError: one of ``hosts`` is no host name.
@@ -84,12 +90,16 @@ class Front:
         max_header: int = MAX_HEADER,
         hosts: Collection[str] = (),
         ssl_context: ssl.SSLContext | None = None,
+        streams: websocket.Routes = lambda _: None,
     ) -> None:
         self._listeners = list(listeners)
+        self._rule = BrowserRule(hosts)
+        self._ping_interval = idle_timeout / 3
         self._app = guard(
-            gated(tame(app), BrowserRule(hosts), max_header=max_header),
-            ping_interval=idle_timeout / 3,
+            gated(tame(app), self._rule, max_header=max_header), ping_interval=self._ping_interval
         )
+        self._streams = streams
+        self._max_header = max_header
         self._max_connections = max_connections
         self._write_timeout = write_timeout
         self._drain_timeout = drain_timeout
@@ -185,37 +195,36 @@ class Front:
             self._open.discard(guarded)
 
     async def _serve(self, stream: GuardedStream, state: LifespanState) -> None:
-        """Answer what is hot; from the first request on that is not, Hypercorn serves."""
+        """Answer what is hot; from the first request on that is not, others serve.
+
+        That is Hypercorn, but for some websockets.
+        """
         served: GuardedStream | trio.SSLStream[GuardedStream] | None = stream
         if self._ssl_context is not None:
             served = await secured(stream, self._ssl_context)
         if served is None:
             return
-
-        async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-            with stream.request():
-                await self._app(scope, receive, send)
-
-        connection_state = ConnectionState(state.copy())
         with stream.lifetime:
-            begun = await self._serve_hot(stream, served)
-            if begun is None:
+            first = await self._serve_hot(stream, served)
+            if first is None:
                 await served.aclose()
-                return
-            await TCPServer(
-                ASGIWrapper(app),
-                self._config,
-                self._context,
-                connection_state,
-                cast("Any", Replayed(served, begun)),  # declared as SSLStream
-            ).run()
+            elif (asked := websocket.handshake(first)) and (told := self._stream_for(asked, first)):
+                with stream.request(), closing(told):
+                    await websocket.tell(
+                        served,
+                        asked,
+                        told,
+                        ping_interval=self._ping_interval,
+                        send_now=stream.send_now if served is stream else lambda _: 0,
+                    )
+            else:
+                await self._serve_others(stream, Replayed(served, first), state)
 
     async def _serve_hot(
         self, guarded: GuardedStream, stream: GuardedStream | trio.SSLStream[GuardedStream]
     ) -> bytes | None:
         """Answer hot requests; return how the first one begins that is none, if there is one."""
-        is_http2 = isinstance(stream, trio.SSLStream) and stream.selected_alpn_protocol() == "h2"
-        if self._hot is None or is_http2:
+        if isinstance(stream, trio.SSLStream) and stream.selected_alpn_protocol() == "h2":
             return b""
         return await HotConnection(
             stream,
@@ -224,6 +233,35 @@ class Front:
             largest_head=self._max_header,
             is_closing=self._shut.is_set,
         ).serve()
+
+    async def _serve_others(
+        self, guarded: GuardedStream, stream: Replayed, state: LifespanState
+    ) -> None:
+        async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            with guarded.request():
+                await self._app(scope, receive, send)
+
+        await TCPServer(
+            ASGIWrapper(app),
+            self._config,
+            self._context,
+            ConnectionState(state.copy()),
+            cast("Any", stream),  # declared as SSLStream, others will do
+        ).run()
+
+    def _stream_for(self, asked: websocket.Handshake, head: bytes) -> Stream | None:
+        """Return what is sent on a websocket; None: the app answers, and says why if it does not.
+
+        What the gate would not let pass is for the gate to refuse.
+        """
+        opener = self._streams(asked.path)
+        tls = self._ssl_context is not None
+        if opener is None or len(head) > self._max_header:
+            return None
+        if self._rule.refusal(asked.headers, tls=tls):
+            return None
+        messages = opener(Request(query_string=asked.query_string))
+        return None if isinstance(messages, Answer) else messages
 
 
 def _hypercorn_config(idle_timeout: float, max_header: int) -> Config:

@@ -64,7 +64,7 @@ class HotConnection:
     Args:
         stream: the connection …
         guarded: … without TLS.
-        table: which operations are hot.
+        table: which operations are hot; None: none is.
         largest_head: bytes of a request's line and headers.
         is_closing: whether the connection is to end with the present answer.
     """
@@ -73,7 +73,7 @@ class HotConnection:
         self,
         stream: Stream,
         guarded: GuardedStream,
-        table: HotTable,
+        table: HotTable | None,
         *,
         largest_head: int,
         is_closing: Callable[[], bool],
@@ -112,7 +112,7 @@ class HotConnection:
         if end > self._largest_head:
             return None
         head = plain_head(self._read, end)
-        route = self._table.find(head.method, head.path) if head else None
+        route = self._table.find(head.method, head.path) if head and self._table else None
         if head is None or route is None or head.length > LARGEST_BODY:
             return None
         begin = end + len(HEAD_END)
@@ -156,7 +156,7 @@ class HotConnection:
 
         That is when the next request is awaited; if that is there already, before.
         """
-        sent = self._guarded.send_at_once(data) if self._stream is self._guarded else 0
+        sent = self._guarded.send_now(data) if self._stream is self._guarded else 0
         if sent < len(data):
             await self._stream.send_all(data[sent:])
         elif self._read:

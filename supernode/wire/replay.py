@@ -1,31 +1,35 @@
-"""A connection whose first bytes have been read already."""
+"""A connection whose first bytes were looked at, as if they had not been."""
 
 from typing import Any
 
+import trio
+
+from supernode.wire.streams import GuardedStream
+
 
 class Replayed:
-    """A stream that gives its reader once more what another has read of it.
+    """A stream that gives the bytes that were read from it once more, then what follows.
 
-    Whatever else is looked for, also whether it is there at all, is the stream's: by such a name
-    Hypercorn tells connections under TLS from others.
+    All else is the stream's own, also which attributes there are: Hypercorn takes those for a sign.
 
     Args:
-        stream: the connection.
-        first: what was read of it.
+        stream: what was read from.
+        first: what was read.
     """
 
-    def __init__(self, stream: Any, first: bytes) -> None:  # noqa: ANN401 - any kind of stream
+    def __init__(self, stream: GuardedStream | trio.SSLStream[GuardedStream], first: bytes) -> None:
         self._stream = stream
         self._first = first
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Return what was read before, then what arrives; see the stream's."""
+        """Return what has arrived, as the stream does."""
         if self._first:
-            first = self._first[:max_bytes]
-            self._first = self._first[len(first) :]
+            first, self._first = (
+                self._first[:max_bytes],
+                self._first[max_bytes or len(self._first) :],
+            )
             return first
-        data: bytes = await self._stream.receive_some(max_bytes)
-        return data
+        return bytes(await self._stream.receive_some(max_bytes))
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever it is
         return getattr(self._stream, name)

@@ -84,23 +84,6 @@ class GuardedStream(trio.abc.HalfCloseableStream):
         if deadline != self.lifetime.deadline:  # to set it costs more than to look
             self.lifetime.deadline = deadline
 
-    def send_at_once(self, data: bytes) -> int:
-        """Send what the kernel takes without waiting; return how many bytes that is.
-
-        Raises:
-            trio.BrokenResourceError: the peer is gone.
-            trio.ClosedResourceError: the connection has been closed or cut.
-        """
-        if self._closed or self.socket.fileno() < 0:
-            raise trio.ClosedResourceError
-        self._active_at = trio.current_time()
-        try:
-            return os.write(self.socket.fileno(), data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            raise trio.BrokenResourceError(str(error)) from error
-
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send ``data``.
 
@@ -119,6 +102,24 @@ class GuardedStream(trio.abc.HalfCloseableStream):
                 self.cut()
                 raise trio.BrokenResourceError("the peer stopped reading")
             self._active_at = trio.current_time()
+
+    def send_now(self, data: bytes) -> int:
+        """Send what can be sent without waiting; return how many bytes that was.
+
+        Raises:
+            trio.BrokenResourceError: the peer is gone.
+            trio.ClosedResourceError: the connection has been closed or cut.
+        """
+        if self._closed or self.socket.fileno() < 0:
+            raise trio.ClosedResourceError
+        try:
+            sent = os.write(self.socket.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+        self._active_at = trio.current_time()
+        return sent
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until there is room to send; part of a stream's interface, of no use here."""

@@ -9,6 +9,7 @@ from quart_trio import QuartTrio
 
 from supernode.wire.front import MAX_HEADER, Front
 from supernode.wire.hot import HotTable
+from supernode.wire.websocket import Routes
 
 LIMIT_SECONDS = 10
 
@@ -26,6 +27,7 @@ async def serving(
     max_header: int = MAX_HEADER,
     hosts: Collection[str] = (),
     ssl_context: ssl.SSLContext | None = None,
+    streams: Routes = lambda _: None,
 ) -> AsyncGenerator[tuple[Front, int]]:
     """Serve ``app`` for the body, then shut down and wait for the end; the port comes with it."""
     with trio.fail_after(LIMIT_SECONDS):
@@ -42,6 +44,7 @@ async def serving(
             max_header=max_header,
             hosts=hosts,
             ssl_context=ssl_context,
+            streams=streams,
         )
         port: int = listeners[0].socket.getsockname()[1]
         async with listeners[0], trio.open_nursery() as nursery:
