@@ -31,6 +31,7 @@ from supernode.api.docs import Docs
 from supernode.api.errors import explain
 from supernode.api.event_log import log_event
 from supernode.api.events import add_events
+from supernode.api.metrics import MetricsPage, metrics_of
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.clock import Clock
@@ -278,15 +279,20 @@ def _app(
     call_systems = CallSystems(clients.allow_call_systems, clients.deny_call_systems)
     rest = Rest(dispatch, seed, call_systems=call_systems, forbidden=policy.forbids_url)
     operations = routes(rest)
+    metrics = metrics_of(dispatch)
     dialect = dfget_1_0.operations(
         dispatch,
         seed,
         call_systems=call_systems,
         abort_without_credentials=clients.without_credentials == "abort",
+        metrics=metrics.clients,
     )
-    docs = Docs(operations, VERSION)
+    docs, page = Docs(operations, VERSION), MetricsPage(metrics)
     app = create_app(
-        [*operations, *dialect, *docs.operations()], responder, largest_body=config.http.max_body
+        [*operations, *dialect, *docs.operations(), *page.operations()],
+        responder,
+        requests=metrics.requests,
+        largest_body=config.http.max_body,
     )
     add_events(app, dispatch.feed)
     return app

@@ -8,6 +8,7 @@ import httpx2
 from supernode.api.app import create_app
 from supernode.api.dfget_1_0 import protocol as dfget_1_0
 from supernode.api.errors import explain
+from supernode.api.metrics import MetricsPage, metrics_of
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.clock import Clock
@@ -43,8 +44,15 @@ class InProcess:
         self.dispatch = Dispatcher(self.tracker, self.feed, self.clock, random.Random(0))
         self.rest = Rest(self.dispatch, SEED)
         self.responder = Responder(self.feed, self.clock, explain)
-        dialect = dfget_1_0.operations(self.dispatch, SEED, abort_without_credentials=abort)
-        self.app = create_app([*routes(self.rest), *dialect], self.responder)
+        self.metrics = metrics_of(self.dispatch)
+        dialect = dfget_1_0.operations(
+            self.dispatch, SEED, abort_without_credentials=abort, metrics=self.metrics.clients
+        )
+        self.app = create_app(
+            [*routes(self.rest), *dialect, *MetricsPage(self.metrics).operations()],
+            self.responder,
+            requests=self.metrics.requests,
+        )
 
     def browse(self) -> httpx2.AsyncClient:
         """Return an HTTP client whose requests end in the app."""

@@ -2,6 +2,7 @@
 
 import re
 
+V1 = "/api/v1"
 _PREFIX = re.compile(r"(?:/v[0-9.]+)?(?P<v1>/api/v1)?(?=/)")
 
 

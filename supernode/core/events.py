@@ -146,6 +146,8 @@ class TaskFailed(TaskEvent, frozen=True, kw_only=True, tag="task.failed"):
     detail: str
     retry_at: float | None = None
     """Until then the origin, which is to blame, is not asked again."""
+    downloads: int = 0
+    """How many downloads ended by it."""
     concerns = Concern.EVERYBODY
 
 

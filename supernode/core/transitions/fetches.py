@@ -215,6 +215,7 @@ def _fail(step: Step, task: Task, reason: Reason, detail: str) -> None:
             reason=reason,
             detail=detail,
             retry_at=step.now + pause if pause else None,
+            downloads=task.running,
         )
     )
 
