@@ -28,6 +28,7 @@ from supernode.core.events import (
     TaskFinished,
     TaskRegistered,
     TaskRemoved,
+    TaskReopened,
     TaskResumed,
 )
 from supernode.core.identity import ClientId
@@ -53,6 +54,7 @@ BATCH = 64
 _TOPICS: dict[type[Event], tuple[str, ...]] = {
     TaskRegistered: (TO_FETCH,),
     TaskResumed: (TO_FETCH,),
+    TaskReopened: (TO_FETCH,),
     TaskDoubted: (TO_REVALIDATE,),
     TaskConfirmed: (TO_PREHEAT,),
     TaskFinished: (TO_PREHEAT, TO_CHECK),

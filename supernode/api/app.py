@@ -81,7 +81,7 @@ def create_app(
             methods=[operation.method],
             provide_automatic_options=False,
         )
-    app.url_value_preprocessor(_note_handler)
+    app.before_request(_note_handler)
     for rule in app.url_map.iter_rules():
         assert rule.methods
         rule.methods.discard("HEAD")  # which the framework takes for GET
@@ -105,9 +105,9 @@ def _bound(operation: Operation, responder: Responder) -> Callable[..., Awaitabl
     return view
 
 
-def _note_handler(_endpoint: str | None, _path_fields: dict[str, str] | None) -> None:
+async def _note_handler() -> None:
     """Note which operation a request is for, if there is one, before that is asked."""
-    if not has_websocket_context() and request.url_rule is not None:
+    if request.url_rule is not None:
         scope = cast("HTTPScope", request.scope)
         path = _VARIABLE_RULE.sub(r"{\1}", request.url_rule.rule)
         is_v1 = cast("dict[str, bool]", scope)[_IS_V1]

@@ -31,6 +31,7 @@ from supernode.core.events import (
     TaskPinned,
     TaskRegistered,
     TaskRemoved,
+    TaskReopened,
     TaskResumed,
     TaskSized,
     TaskStarted,
@@ -39,7 +40,7 @@ from supernode.core.events import (
 from supernode.feed import Published
 
 _LEVELS: dict[type[Event], int] = {
-    **dict.fromkeys((TaskFailed, PreheatFailed, PeerQuarantined), logging.WARNING),
+    **dict.fromkeys((TaskFailed, TaskReopened, PreheatFailed, PeerQuarantined), logging.WARNING),
     **dict.fromkeys(
         (
             PeerRegistered,

@@ -151,6 +151,13 @@ class TaskFailed(TaskEvent, frozen=True, kw_only=True, tag="task.failed"):
     concerns = Concern.EVERYBODY
 
 
+class TaskReopened(TaskEvent, frozen=True, kw_only=True, tag="task.reopened"):
+    """The file, of which the supernode's copy was damaged, is to be fetched once more.
+
+    It is still the same file: what clients and peers have of it is good.
+    """
+
+
 class TaskPaused(TaskEvent, frozen=True, kw_only=True, tag="task.paused"):
     """Nothing of the task is handed out until it is resumed."""
 

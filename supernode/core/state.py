@@ -60,6 +60,7 @@ from supernode.core.events import (
     TaskPinned,
     TaskRegistered,
     TaskRemoved,
+    TaskReopened,
     TaskResumed,
     TaskSized,
     TaskStarted,
@@ -403,6 +404,13 @@ class State:
         task.swarm = Swarm()
         task.by_index = {}
         task.digests = {}
+
+    def _task_reopened(self, event: TaskReopened) -> None:
+        task = self.tasks[event.task]
+        task.status = CdnStatus.WAITING
+        task.adopted = False
+        if not task.paused:
+            self.waiting.add(task)
 
     def _task_paused(self, event: TaskPaused) -> None:
         task = self.tasks[event.task]
@@ -834,6 +842,7 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     TaskDoubted: State._task_doubted,
     TaskConfirmed: State._task_confirmed,
     TaskFailed: State._task_failed,
+    TaskReopened: State._task_reopened,
     TaskPaused: State._task_paused,
     TaskResumed: State._task_resumed,
     TaskPinned: State._task_pinned,

@@ -51,6 +51,7 @@ from supernode.core.events import (
     TaskPinned,
     TaskRegistered,
     TaskRemoved,
+    TaskReopened,
     TaskResumed,
     TaskSized,
     TaskStarted,
@@ -198,6 +199,7 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (TaskSized, Concern.EVERYBODY),
         (TaskFinished, Concern.EVERYBODY),
         (TaskFailed, Concern.EVERYBODY),
+        (TaskReopened, Concern.NOBODY),  # until its pieces have come again
         (TaskPaused, Concern.EVERYBODY),  # so that they can be told why they wait
         (TaskResumed, Concern.EVERYBODY),
         (TaskPinned, Concern.NOBODY),
@@ -249,6 +251,7 @@ def test_every_event_of_a_task_is_in_that_table() -> None:
     [
         (REGISTERED, [TO_FETCH]),
         (TaskResumed(at=0, task=X), [TO_FETCH]),
+        (TaskReopened(at=0, task=X), [TO_FETCH]),
         (FAILED, [TO_PREHEAT]),
         (TaskFinished(at=0, task=X, length=1, md5="", sha256=""), [TO_PREHEAT]),
         (TaskRemoved(at=0, task=X, reason=Reason.TASK_DELETED), [TO_PREHEAT, REMOVED]),

@@ -42,6 +42,7 @@ from supernode.core.commands import (
     Inspection,
     JudgeClaim,
     JudgePeer,
+    LosePieces,
     PauseTask,
     PieceResult,
     PinTask,
@@ -53,6 +54,7 @@ from supernode.core.commands import (
     RemovePreheat,
     RemoveTask,
     RenewTask,
+    ReopenTask,
     Report,
     ReportPiece,
     Seed,
@@ -231,6 +233,14 @@ class Machine(RuleBasedStateMachine):
         for task in list(self.tracker.tasks()):
             pieces = task.swarm.lacking
             self.do(VerifyPieces(task=task.id, generation=task.generation, pieces=pieces))
+
+    @rule()
+    def lose_a_copy(self) -> None:
+        for task in list(self.tracker.tasks()):
+            if task.status is CdnStatus.SUCCESS and not task.doubted:
+                known: dict[str, Any] = {"task": task.id, "generation": task.generation}
+                self.do(LosePieces(**known, pieces=1))
+                self.do(ReopenTask(**known))
 
     def judge(self, event: Event) -> None:
         """Check an assignment against the state it was made in."""
