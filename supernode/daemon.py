@@ -58,6 +58,7 @@ from supernode.services.recalling import recall
 from supernode.services.repairing import Repair
 from supernode.services.restoration import Restoration
 from supernode.services.revalidation import Revalidation
+from supernode.services.seed_checks import SeedChecks
 from supernode.services.spot_checks import SpotChecks
 from supernode.services.watchdog import Watchdog
 from supernode.storage.piece_files import PieceStore
@@ -196,16 +197,18 @@ def _services(
     disk = config.disk
     eviction = Eviction(dispatch, store, settled, high=disk.high, low=disk.low)
     dumping = Dumping(dispatch, Dumps(config.disk.state_dir))
+    repair = Repair(dispatch, origin)
     return {
         "dumping": dumping.run,
         "watchdog": Watchdog(partial(dumping.dump, STALLED)).run,
-        "restoration": Restoration(dispatch, store, Repair(dispatch, origin), boots).run,
+        "restoration": Restoration(dispatch, store, repair, boots).run,
         "eviction": eviction.run,
         "cdn": cdn.run,
         "revalidation": Revalidation(dispatch, origin).run,
         "preheating": Preheating(dispatch).run,
         "inspection": Inspector(dispatch, policy).run,
         "spot checks": SpotChecks(dispatch, policy).run,
+        "seed checks": SeedChecks(dispatch, store, repair).run,
         "expiry": Expiry(dispatch).run,
     }
 

@@ -186,9 +186,11 @@ class Fetching:
         if self._file is not None and self._whole.length == self._length:
             return Fetched(self._file, self._whole)
         spec = self._spec
+        # Of a file that is fetched once more the values are forgotten.
+        headers = {name: value for name, value in spec.headers.reveal().items() if value}
         async with self._tools.origin.open(
             spec.raw_url,
-            spec.headers.reveal(),
+            headers,
             trust=Trust(spec.insecure, spec.root_cas),
             resume=self._resumption(),
         ) as body:
