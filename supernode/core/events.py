@@ -250,6 +250,10 @@ class DownloadFailed(ClientEvent, frozen=True, kw_only=True, tag="download.faile
     concerns = Concern.ITS_CLIENT
 
 
+class DownloadResumed(ClientEvent, frozen=True, kw_only=True, tag="download.resumed"):
+    """A client that had been silent for so long that its download was ended goes on with it."""
+
+
 class DownloadWithdrawn(ClientEvent, frozen=True, kw_only=True, tag="download.withdrawn"):
     """A client's peer no longer offers what it had."""
 

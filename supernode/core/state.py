@@ -19,6 +19,7 @@ from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
     DownloadForgotten,
+    DownloadResumed,
     DownloadSeen,
     DownloadStarted,
     DownloadWithdrawn,
@@ -541,6 +542,15 @@ class State:
         download.reason = event.reason
         self._keep_in_mind(download, event.at)
 
+    def _download_resumed(self, event: DownloadResumed) -> None:
+        task = self.tasks[event.task]
+        download = task.downloads[event.client]
+        download.status = DownloadStatus.RUNNING
+        download.reason = None
+        task.running += 1
+        self.heard[event.task, event.client] = download
+        self._heard_of(task, download, event.at)
+
     def _download_withdrawn(self, event: DownloadWithdrawn) -> None:
         task = self.tasks[event.task]
         self._stop_offering(task, task.downloads[event.client], event.at)
@@ -856,6 +866,7 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     DownloadSeen: State._download_seen,
     DownloadFinished: State._download_finished,
     DownloadFailed: State._download_failed,
+    DownloadResumed: State._download_resumed,
     DownloadWithdrawn: State._download_withdrawn,
     DownloadForgotten: State._download_forgotten,
     PiecesHeld: State._pieces_held,

@@ -16,6 +16,7 @@ from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
     DownloadForgotten,
+    DownloadResumed,
     DownloadSeen,
     DownloadStarted,
     DownloadWithdrawn,
@@ -215,6 +216,7 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (DownloadSeen, Concern.NOBODY),
         (DownloadFinished, Concern.ITS_CLIENT),  # it may have a pull waiting
         (DownloadFailed, Concern.ITS_CLIENT),
+        (DownloadResumed, Concern.NOBODY),
         (DownloadWithdrawn, Concern.NOBODY),
         (DownloadForgotten, Concern.NOBODY),
         (ClaimMade, Concern.NOBODY),
