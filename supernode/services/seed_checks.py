@@ -19,6 +19,7 @@ from supernode.core.identity import TaskId
 from supernode.core.model import CdnStatus, Task
 from supernode.core.pieces import PieceNumber
 from supernode.core.reasons import Reason
+from supernode.core.swarm import bits
 from supernode.dispatch import Dispatcher
 from supernode.feed import Published
 from supernode.services.asking import Pace
@@ -63,11 +64,24 @@ class SeedChecks:
                 self._accused.send_nowait((event.task, event.piece))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Check what clients say, until cancelled."""
+        """Check what clients say, until cancelled. Pieces that are lost then are seen to again."""
         async with trio.open_nursery() as workers:
+            workers.start_soon(self._go_on)
             for _ in range(AT_ONCE):
                 workers.start_soon(self._work)
             task_status.started()
+
+    async def _go_on(self) -> None:
+        """See to what a run that has crashed has left behind."""
+        lost = [
+            (task, PieceNumber(piece))
+            for task in self._dispatch.tracker.tasks()
+            if task.status is CdnStatus.SUCCESS
+            for piece in bits(task.swarm.lacking)
+        ]
+        for task, piece in lost:
+            if file := self._store.find(task.id):
+                await self._mend(task, file, piece, Damaged(f"piece {piece} is lost"))
 
     async def _work(self) -> None:
         async for task_id, piece in self._to_check:
@@ -92,6 +106,7 @@ class SeedChecks:
             log.debug("a piece is good, whatever a client says", task=task.id, piece=piece)
 
     async def _mend(self, task: Task, file: PieceFile, piece: PieceNumber, damage: Damaged) -> None:
+        """Put a damaged piece back, or the whole file."""
         log.warning("a piece is damaged", task=task.id, piece=piece, problem=damage.detail)
         file.unseal(piece)
         with suppress(NotFound, TaskConflict):  # it was removed meanwhile

@@ -11,6 +11,7 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from supernode.core.commands import LosePieces
 from supernode.core.identity import TaskId
 from supernode.core.model import CdnStatus, DownloadStatus, Limits, Task
 from supernode.core.reasons import Reason
@@ -253,3 +254,19 @@ async def test_a_damaged_file_that_nobody_waits_for_is_forgotten(
         gone.after.set()
         task = TaskId(seed.dfget.task)
         await eventually(lambda: seed.node.tracker.why_gone(task) is Reason.CACHE_DAMAGED)
+
+
+async def test_what_a_run_that_crashed_has_left_behind_is_seen_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with seeding(tmp_path, monkeypatch) as seed:
+        seed.harm(1)
+        seed.file.unseal(1)
+        lost = LosePieces(task=seed.task.id, generation=seed.task.generation, pieces=0b0010)
+        seed.node.dispatch(lost)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(seed.checks.run)
+            await eventually(lambda: seed.task.swarm.seeded == ALL)
+            nursery.cancel_scope.cancel("that was it")
+        assert seed.origin.wanted == [WHOLE, OF_THE_SECOND]
+        assert seed.is_right()

@@ -5,9 +5,15 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from supernode.core.commands import RegisterPeer, RemoveTask
+from supernode.core.model import DownloadStatus
+from supernode.core.reasons import Reason
+from supernode.metrics import gauges
 from supernode.metrics.clients import ClientMetrics
+from supernode.metrics.events import EventMetrics
 from supernode.metrics.requests import RequestMetrics
 from supernode.metrics.series import Counter, Histogram, doubling
+from tests.world import SIZE, World, status, swarm
 
 
 class _Exposed(Collector):
@@ -119,3 +125,53 @@ def test_a_reason_that_no_client_knows_is_one_among_others() -> None:
     failed = "dragonfly_dfget_download_failed_total"
     for reason, count in (("1", 1), ("1001", 1), ("other", 2)):
         assert f'{failed}{{callsystem="",peer="10.0.0.1",reason="{reason}"}} {count}.0' in said
+
+
+def test_of_very_many_addresses_the_largest_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gauges, "MOST_SERIES", 2)
+    world = World()
+    for host, ip in enumerate([1, 1, 1, 2, 2, 3, 4]):
+        peer = RegisterPeer(ip=f"10.0.0.{ip}", port=15001, host_name=f"h{host}", version="1")
+        world.do(peer)
+    families = {family.name: family for family in gauges.Gauges(world.tracker).families()}
+    samples = families["dragonfly_supernode_peers"].samples
+    counts = {sample.labels["peer"]: sample.value for sample in samples}
+    assert counts == {"10.0.0.1": 3, "10.0.0.2": 2, "other": 2}
+
+
+def test_how_downloads_stand() -> None:
+    world, (a, b, c) = swarm("a", "b", "c")
+    a.has(0, 1, 2, 3)
+    world.finish(a.task)
+    b.leave()
+    assert status(c) is DownloadStatus.RUNNING
+    families = {family.name: family for family in gauges.Gauges(world.tracker).families()}
+    samples = families["dragonfly_supernode_dfgettasks"].samples
+    counts = {sample.labels["status"]: sample.value for sample in samples}
+    assert counts == {"SUCCESS": 1, "FAILED": 1, "RUNNING": 1}
+
+
+def test_files_that_are_let_go_of_and_pieces_that_peers_give() -> None:
+    world, (a, b) = swarm("a", "b", cached=1)
+    counted = EventMetrics(world.tracker)
+    before = len(world.events)
+    a.has(0)
+    assert b.take() == [(0, "a")]
+    world.now += 3
+    b.has(0)
+    world.do(RemoveTask(task=a.task, reason=Reason.TASK_EVICTED))
+    for event in world.events[before:]:
+        counted.note(event)
+    said = {}
+    for family in counted.families():
+        for sample in family.samples:
+            said[sample.name, *sample.labels.values()] = sample.value
+    assert said["supernode_taken_bytes_total", "peers"] == SIZE - 5
+    assert said["supernode_piece_seconds_sum", "peers"] == 3
+    assert said["supernode_events_total", "piece.finished"] == 2
+    prefix = "dragonfly_supernode"
+    assert said[f"{prefix}_pieces_downloaded_size_bytes_total",] == 0
+    assert said[f"{prefix}_gc_disks_total",] == said[f"{prefix}_gc_tasks_total",] == 1
+    assert said[f"{prefix}_last_gc_disks_timestamp_seconds",] == world.now
