@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import trio
 
-from supernode.core.pieces import MIB, unframe
+from supernode.core.pieces import FRAME_BYTES, MIB, unframe
 from tests.dfget_1_0.client import DOWNLOAD_ERROR, REGISTER_FAILED, Dfget, Release, WentToOrigin
 from tests.dfget_1_0.uploader import Uploader
 from tests.e2e.machines import peers
@@ -18,6 +18,7 @@ from tests.e2e.neighbours import Daemon, Origin
 RELEASES = ("1.0.0", "1.0.1", "1.0.3", "1.0.4", "1.0.5", "1.0.6")
 DEADLINE = 120
 GOING_ON = {600, 601, 602}
+PIECE = 4 * MIB
 
 
 class Swarm:
@@ -252,6 +253,23 @@ async def test_whatever_goes_wrong_at_once_a_large_file_comes_right_and_once(
     evidence = {peer["port"]: peer.get("evidence") for peer in found}
     assert evidence[corrupt.uploader.port]
     assert not any(evidence[other.uploader.port] for other in others if other.uploader)
+
+
+async def test_a_piece_that_goes_bad_in_the_cache_is_fetched_again_while_a_client_downloads(
+    supernode: Daemon, origin: Origin, tmp_path: Path
+) -> None:
+    size = 20 * MIB
+    url = origin.file("f", size)
+    async with swarm(supernode, url, tmp_path) as s:
+        first, second = await s.client(shares=False), await s.client(shares=False)
+        await s.download(first)
+        with (supernode.directory / "repo/download" / first.task[:3] / first.task).open("r+b") as f:
+            f.seek(2 * PIECE + 1000)
+            f.write(b"not what it was")
+        await s.download(second)
+    assert s.right(origin)
+    assert set(second.codes) <= GOING_ON
+    assert origin.bytes_sent() == size + PIECE - FRAME_BYTES
 
 
 async def test_one_that_leaves_is_offered_no_longer(
