@@ -253,7 +253,7 @@ class Machine(RuleBasedStateMachine):
         assert not task.doubted, "handed out while in doubt"
         offering = [d for d in task.downloads.values() if d.peer is not None and d.have]
         slots = LIMITS.seed_slots + LIMITS.peer_slots * len(offering)
-        in_flight = sum(not lease.overdue for lease in download.leases.values())
+        in_flight = sum(lease.holds_slot for lease in download.leases.values())
         assert in_flight < max(1, slots // task.running), "more than its share"
         free_holders = [
             other.client
