@@ -34,6 +34,7 @@ from supernode.api.event_json import text
 from supernode.api.event_log import log_event
 from supernode.api.events import add_events, opener
 from supernode.api.hot import HotTable
+from supernode.api.metrics import MetricsPage, metrics_of
 from supernode.api.operations import Operation
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
@@ -50,6 +51,7 @@ from supernode.daemon_events import DaemonStarted, DaemonToldToStop
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Responder
 from supernode.feed import Feed
+from supernode.metrics.metrics import Metrics
 from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
 from supernode.recording.dumps import STALLED, Dumps
@@ -68,6 +70,7 @@ from supernode.services.repairing import Repair
 from supernode.services.resolving import Resolving
 from supernode.services.restoration import Restoration
 from supernode.services.revalidation import Revalidation
+from supernode.services.seed_checks import SeedChecks
 from supernode.services.spot_checks import SpotChecks
 from supernode.services.surveying import Surveying
 from supernode.services.watchdog import Watchdog
@@ -133,15 +136,18 @@ async def run(config: Config) -> None:
         origin, asked = _origin(config, policy), _origin(config, policy)
         images = Registries(asked, registries.known_registries(config.registries))
         surveying = Surveying(dispatch, asked, images)
-        operations = _operations(config, dispatch, seed, policy, images, surveying)
+        metrics = metrics_of(dispatch)
+        operations = _operations(config, dispatch, seed, policy, images, surveying, metrics)
         watching = Watching(feed, journaling)
-        app = create_app(operations, responder, largest_body=config.http.max_body)
+        app = create_app(
+            operations, responder, requests=metrics.requests, largest_body=config.http.max_body
+        )
         add_events(app, watching, heartbeat=config.http.idle_timeout / 3)
         front = _front(
             config,
             control,
             app,
-            hot=HotTable(operations, responder),
+            hot=HotTable(operations, responder, metrics.requests),
             streams=partial(opener, watching),
             hosts={*config.http.hosts, *await sockets.own_names()},
         )
@@ -235,16 +241,18 @@ def _services(
     disk = config.disk
     eviction = Eviction(dispatch, store, settled, high=disk.high, low=disk.low)
     dumping = Dumping(dispatch, Dumps(config.disk.state_dir))
+    repair = Repair(dispatch, origin)
     return {
         "dumping": dumping.run,
         "watchdog": Watchdog(partial(dumping.dump, STALLED)).run,
-        "restoration": Restoration(dispatch, store, Repair(dispatch, origin), boots).run,
+        "restoration": Restoration(dispatch, store, repair, boots).run,
         "eviction": eviction.run,
         "cdn": cdn.run,
         "revalidation": Revalidation(dispatch, origin).run,
         "preheating": preheating.run,
         "inspection": Inspector(dispatch, policy).run,
         "spot checks": SpotChecks(dispatch, policy).run,
+        "seed checks": SeedChecks(dispatch, store, repair).run,
         "expiry": Expiry(dispatch).run,
     }
 
@@ -315,6 +323,7 @@ def _operations(
     policy: OriginPolicy,
     images: Registries,
     surveying: Surveying,
+    metrics: Metrics,
 ) -> list[Operation]:
     clients = config.clients
     call_systems = CallSystems(clients.allow_call_systems, clients.deny_call_systems)
@@ -332,8 +341,10 @@ def _operations(
         seed,
         call_systems=call_systems,
         abort_without_credentials=clients.without_credentials == "abort",
+        metrics=metrics.clients,
     )
-    return [*specified, *dialect, *Docs(specified, VERSION).operations()]
+    docs, page = Docs(specified, VERSION), MetricsPage(metrics)
+    return [*specified, *dialect, *docs.operations(), *page.operations()]
 
 
 def _front(

@@ -1,7 +1,9 @@
 """The one door to the tracker: gives it the time and chance, publishes what happened."""
 
 import random
-from typing import TypeVar
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
 
 import trio
 
@@ -13,6 +15,8 @@ from supernode.feed import Feed
 from supernode.recording.recorder import Recorder
 
 A = TypeVar("A")
+
+Observer: TypeAlias = Callable[[Command[Any], float], None]
 
 
 class Dispatcher:
@@ -33,6 +37,8 @@ class Dispatcher:
         """All that is needed to execute the last commands again."""
         self.broken = trio.Event()
         """Set when the core failed in a way it must not; its state is suspect from then on."""
+        self.observer: Observer | None = None
+        """Told of every command that was carried out, and how many seconds it took."""
         self._chance = chance
 
     def __call__(self, command: Command[A]) -> A:
@@ -44,6 +50,7 @@ class Dispatcher:
         """
         now = self.clock.now()
         self.recorder.begin(command, now)
+        began = time.perf_counter()
         try:
             answer, events = self.tracker.execute(command, now=now, chance=self._chance)
         except DomainError as refusal:
@@ -53,6 +60,9 @@ class Dispatcher:
             self.recorder.stop()
             self.broken.set()
             raise InvariantError(f"the core failed: {defect!r}") from defect
+        took = time.perf_counter() - began
         self.recorder.end(answer, events)
+        if self.observer is not None:
+            self.observer(command, took)
         self.feed.publish(events, self.tracker.subjects)
         return answer

@@ -31,6 +31,7 @@ from supernode.core.events import (
     TaskFinished,
     TaskRegistered,
     TaskRemoved,
+    TaskReopened,
     TaskResumed,
 )
 from supernode.core.identity import ClientId
@@ -57,6 +58,7 @@ RECENT = 8192
 _TOPICS: dict[type[Event], tuple[str, ...]] = {
     TaskRegistered: (TO_FETCH,),
     TaskResumed: (TO_FETCH,),
+    TaskReopened: (TO_FETCH,),
     TaskDoubted: (TO_REVALIDATE,),
     TaskFinished: (TO_CHECK,),
     TaskRemoved: (TO_PREHEAT, REMOVED),

@@ -35,6 +35,7 @@ from supernode.core.commands import (
     RemovePreheat,
     RemoveTask,
     RenewTask,
+    ReopenTask,
     Report,
     ReportPiece,
     ResolvePreheat,
@@ -109,6 +110,7 @@ class Crowd:
             self._inspect: often // 3,
             self._check: often // 3,
             self._verify: often // 3,
+            self._reopen: seldom,
             lambda: CutTask(task=self._task()): seldom,
             lambda: PinTask(task=self._task(), pinned=self._some([True, False])): seldom,
             lambda: PauseTask(task=self._task(), paused=self._some([True, False])): seldom,
@@ -236,6 +238,14 @@ class Crowd:
         deed = self._some([VerifyPieces, VerifyPieces, LosePieces])
         pieces = self._some([1, (1 << PIECES) - 1])
         return deed(task=task.id, generation=task.generation, pieces=pieces)
+
+    def _reopen(self) -> Command[Any] | None:
+        """Find the copy of a file damaged beyond repair."""
+        whole = [task for task in self._tracker.tasks() if task.status is CdnStatus.SUCCESS]
+        if not whole:
+            return None
+        task = self._some(whole)
+        return ReopenTask(task=task.id, generation=task.generation)
 
     def _settle(self) -> Command[Any] | None:
         for task in self._tracker.doubted_tasks():

@@ -10,6 +10,7 @@ from supernode.api.app import create_app
 from supernode.api.dfget_1_0 import protocol as dfget_1_0
 from supernode.api.errors import explain
 from supernode.api.hot import HotTable
+from supernode.api.metrics import MetricsPage, metrics_of
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.clock import Clock
@@ -48,10 +49,17 @@ class InProcess:
         self.dispatch = Dispatcher(self.tracker, self.feed, self.clock, random.Random(0))
         self.rest = Rest(self.dispatch, SEED)
         self.responder = Responder(self.feed, self.clock, explain)
-        dialect = dfget_1_0.operations(self.dispatch, SEED, abort_without_credentials=abort)
-        operations = [*routes(self.rest), *dialect]
-        self.app = create_app(operations, self.responder)
-        self.hot = HotTable(operations, self.responder)
+        self.metrics = metrics_of(self.dispatch)
+        dialect = dfget_1_0.operations(
+            self.dispatch, SEED, abort_without_credentials=abort, metrics=self.metrics.clients
+        )
+        operations = [
+            *routes(self.rest),
+            *dialect,
+            *MetricsPage(self.metrics).operations(),
+        ]
+        self.app = create_app(operations, self.responder, requests=self.metrics.requests)
+        self.hot = HotTable(operations, self.responder, self.metrics.requests)
 
     def browse(self, *, front: bool = False) -> httpx2.AsyncClient:
         """Return an HTTP client whose requests end in the app, or in the front's hot table."""

@@ -1,33 +1,39 @@
 """The handlers bound to Quart: routing, bodies and errors of the web framework's side."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 import structlog
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 from quart import Response, has_websocket_context, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from supernode.api.access import recorded
+from supernode.api.access import note_handler, recorded
 from supernode.api.binding import Binding, as_preferred
 from supernode.api.errors import defect, failure
 from supernode.api.operations import Operation
-from supernode.api.paths import VARIABLE, at_the_root
+from supernode.api.paths import V1, VARIABLE, at_the_root
 from supernode.core.pieces import MIB
 from supernode.exchange import Answer, Request, Responder
+from supernode.metrics.requests import RequestMetrics
 
 BODY_SECONDS = 20
 """How long a request's body may take to arrive."""
 
 _IS_V1 = "supernode.is_v1"
 """Key of the scope: whether the request came under ``/api/v1``."""
+_VARIABLE_RULE = re.compile(r"<(\w+)>")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class App(QuartTrio):
     """The web app. Routes know the paths at the root only; every request is on the record."""
+
+    requests: RequestMetrics
+    """Count every one of them, too."""
 
     async def asgi_app(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -36,7 +42,7 @@ class App(QuartTrio):
         if scope["type"] == "lifespan":
             await super().asgi_app(scope, receive, send)
         else:
-            await recorded(self._at_the_root, scope, receive, send)
+            await recorded(self._at_the_root, scope, receive, send, self.requests)
 
     async def _at_the_root(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -47,16 +53,22 @@ class App(QuartTrio):
 
 
 def create_app(
-    operations: Sequence[Operation], responder: Responder, *, largest_body: int = MIB
+    operations: Sequence[Operation],
+    responder: Responder,
+    *,
+    requests: RequestMetrics | None = None,
+    largest_body: int = MIB,
 ) -> App:
     """Return the web app that serves ``operations``.
 
     Args:
         operations: what there is to serve.
         responder: turns what handlers say into answers.
+        requests: where they are counted; None: nobody wants to know.
         largest_body: of a request, in bytes; a larger one is answered 413.
     """
     app = App("supernode", static_folder=None)
+    app.requests = requests or RequestMetrics()
     app.config["MAX_CONTENT_LENGTH"] = largest_body
     app.config["BODY_TIMEOUT"] = BODY_SECONDS
     app.url_map.merge_slashes = False  # it would redirect, with a page of HTML
@@ -68,6 +80,7 @@ def create_app(
             methods=[operation.method],
             provide_automatic_options=False,
         )
+    app.before_request(_note_handler)
     for rule in app.url_map.iter_rules():
         assert rule.methods
         rule.methods.discard("HEAD")  # which the framework takes for GET
@@ -88,6 +101,15 @@ def _bound(binding: Binding) -> Callable[..., Awaitable[Response]]:
         return _response(await binding.answer(asked, binding.ask(asked)))
 
     return view
+
+
+async def _note_handler() -> None:
+    """Note which operation a request is for, if there is one, before that is asked."""
+    if request.url_rule is not None:
+        scope = cast("HTTPScope", request.scope)
+        path = _VARIABLE_RULE.sub(r"{\1}", request.url_rule.rule)
+        is_v1 = cast("dict[str, bool]", scope)[_IS_V1]
+        note_handler(scope, V1 + path if is_v1 else path)
 
 
 def _response(answer: Answer) -> Response:

@@ -35,6 +35,7 @@ from supernode.core.events import (
     TaskPinned,
     TaskRegistered,
     TaskRemoved,
+    TaskReopened,
     TaskResumed,
     TaskSized,
     TaskStarted,
@@ -43,7 +44,9 @@ from supernode.core.events import (
 from supernode.feed import Published
 
 _LEVELS: dict[type[Event], int] = {
-    **dict.fromkeys((TaskFailed, PreheatFailed, PartFailed, PeerQuarantined), logging.WARNING),
+    **dict.fromkeys(
+        (TaskFailed, TaskReopened, PreheatFailed, PartFailed, PeerQuarantined), logging.WARNING
+    ),
     **dict.fromkeys(
         (
             PeerRegistered,

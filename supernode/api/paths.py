@@ -5,6 +5,7 @@ That is under ``/api/v1`` and behind ``/v{x.y}``, as in v1.
 
 import re
 
+V1 = "/api/v1"
 VARIABLE = re.compile(r"{(\w+)}")
 """A variable part of an operation's path."""
 

@@ -458,6 +458,16 @@ class LosePieces(Command[None], frozen=True, kw_only=True):
     pieces: int
 
 
+class ReopenTask(Command[None], frozen=True, kw_only=True):
+    """The supernode's copy is damaged beyond repair: the file is fetched once more.
+
+    Whoever downloads it goes on with it, and what is fetched is compared with what is known of it.
+    """
+
+    task: TaskId
+    generation: int
+
+
 class ConfirmTask(Command[None], frozen=True, kw_only=True):
     """The origin still has the file that the supernode has, or cannot be asked."""
 

@@ -154,7 +154,16 @@ class TaskFailed(TaskEvent, frozen=True, kw_only=True, tag="task.failed"):
     detail: str
     retry_at: float | None = None
     """Until then the origin, which is to blame, is not asked again."""
+    downloads: int = 0
+    """How many downloads ended by it."""
     concerns = Concern.EVERYBODY
+
+
+class TaskReopened(TaskEvent, frozen=True, kw_only=True, tag="task.reopened"):
+    """The file, of which the supernode's copy was damaged, is to be fetched once more.
+
+    It is still the same file: what clients and peers have of it is good.
+    """
 
 
 class TaskPaused(TaskEvent, frozen=True, kw_only=True, tag="task.paused"):
@@ -247,6 +256,10 @@ class DownloadFailed(ClientEvent, frozen=True, kw_only=True, tag="download.faile
 
     reason: Reason
     concerns = Concern.ITS_CLIENT
+
+
+class DownloadResumed(ClientEvent, frozen=True, kw_only=True, tag="download.resumed"):
+    """A client that had been silent for so long that its download was ended goes on with it."""
 
 
 class DownloadWithdrawn(ClientEvent, frozen=True, kw_only=True, tag="download.withdrawn"):

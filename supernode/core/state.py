@@ -19,6 +19,7 @@ from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
     DownloadForgotten,
+    DownloadResumed,
     DownloadSeen,
     DownloadStarted,
     DownloadWithdrawn,
@@ -57,6 +58,7 @@ from supernode.core.events import (
     TaskPinned,
     TaskRegistered,
     TaskRemoved,
+    TaskReopened,
     TaskResumed,
     TaskSized,
     TaskStarted,
@@ -405,6 +407,13 @@ class State(PreheatState):
         task.by_index = {}
         task.digests = {}
 
+    def _task_reopened(self, event: TaskReopened) -> None:
+        task = self.tasks[event.task]
+        task.status = CdnStatus.WAITING
+        task.adopted = False
+        if not task.paused:
+            self.waiting.add(task)
+
     def _task_paused(self, event: TaskPaused) -> None:
         task = self.tasks[event.task]
         task.paused = True
@@ -534,6 +543,15 @@ class State(PreheatState):
         self._end_download(task, download, DownloadStatus.FAILED)
         download.reason = event.reason
         self._keep_in_mind(download, event.at)
+
+    def _download_resumed(self, event: DownloadResumed) -> None:
+        task = self.tasks[event.task]
+        download = task.downloads[event.client]
+        download.status = DownloadStatus.RUNNING
+        download.reason = None
+        task.running += 1
+        self.heard[event.task, event.client] = download
+        self._heard_of(task, download, event.at)
 
     def _download_withdrawn(self, event: DownloadWithdrawn) -> None:
         task = self.tasks[event.task]
@@ -834,6 +852,7 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     TaskDoubted: State._task_doubted,
     TaskConfirmed: State._task_confirmed,
     TaskFailed: State._task_failed,
+    TaskReopened: State._task_reopened,
     TaskPaused: State._task_paused,
     TaskResumed: State._task_resumed,
     TaskPinned: State._task_pinned,
@@ -847,6 +866,7 @@ _RULES: dict[type[Event], Callable[[State, Any], None]] = {
     DownloadSeen: State._download_seen,
     DownloadFinished: State._download_finished,
     DownloadFailed: State._download_failed,
+    DownloadResumed: State._download_resumed,
     DownloadWithdrawn: State._download_withdrawn,
     DownloadForgotten: State._download_forgotten,
     PiecesHeld: State._pieces_held,

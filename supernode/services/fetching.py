@@ -189,6 +189,8 @@ class Fetching:
             return Fetched(self._file, self._whole)
         spec = self._spec
         headers = await self._tools.headers_for(self._task, spec)
+        # Of a file that is fetched once more the values are forgotten.
+        headers = {name: value for name, value in headers.items() if value}
         async with self._tools.origin.open(
             spec.raw_url,
             headers,

@@ -4,8 +4,9 @@ What the journal tells of is known already; every other complete file on disk be
 before anybody can ask for it, so that nothing is fetched twice. If the system has not been started
 anew since a file was written, its length and its frames are enough; else each piece is offered once
 its MD5 has been checked: what a client waits for first, then what was used last. A damaged piece
-is fetched again if its origin still has it; else the file is discarded. Nothing bad of it was
-served. Of a file whose fetch is to go on only the frames are checked here, the rest by the fetch.
+is fetched again if its origin still has it; else the whole file is, or it is discarded if nobody
+waits for it. Nothing bad of it was served. Of a file whose fetch is to go on only the frames are
+checked here, the rest by the fetch.
 
 While the daemon runs, the sidecars are kept telling when each file was last used.
 """
@@ -26,6 +27,7 @@ from supernode.core.pieces import PieceDigest, framed_length
 from supernode.core.reasons import Reason
 from supernode.dispatch import Dispatcher
 from supernode.services.provenance import provenance, version_of
+from supernode.services.reopening import reopen
 from supernode.storage.errors import Damaged, Discarded, Gone, StoreError
 from supernode.storage.inventory import CachedFile
 from supernode.storage.piece_files import PieceFile, PieceStore
@@ -186,7 +188,7 @@ class Restoration:
             if over and adopted.of_this_boot:
                 of_this_boot.count()
             has_sidecars = adopted.of_this_boot and adopted.file.origin is not None
-            if over and not has_sidecars and not adopted.file.discarded:
+            if over and not has_sidecars and adopted.file.is_complete:
                 await self._vouch(adopted)
 
     def _most_urgent(self) -> "_Adopted | None":
@@ -211,7 +213,8 @@ class Restoration:
                 return False
             self._finish(adopted)
         except Damaged as damage:
-            await self._give_up(adopted, Reason.CACHE_DAMAGED, damage.detail)
+            if not await reopen(self._dispatch, self._store, adopted.task, adopted.file, damage):
+                await self._give_up(adopted, Reason.CACHE_DAMAGED, damage.detail)
         except StoreError as error:
             await self._give_up(adopted, error.reason, error.detail)
         except (Discarded, NotFound, TaskConflict):

@@ -173,7 +173,11 @@ class Dfget:
     # registration
 
     async def run(self) -> bytes:
-        """Download; return the file, which is also where it belongs.
+        """Download; return the file, which is also where it belongs. Raises as :meth:`to_file`."""
+        return (await self.to_file()).read_bytes()
+
+    async def to_file(self) -> Path:
+        """Download; return where the file is. On cancel the client is as if killed.
 
         Raises:
             WentToOrigin, GaveUp, Crashed: as their names say.
@@ -188,14 +192,14 @@ class Dfget:
                 await self._download()
             await self._tell_outcome()
         finally:
-            await self._http.aclose()
-        return self.output.read_bytes()
+            self._http.close()
+        return self.output
 
     async def leave(self) -> int:
         """Let the uploader not offer the file any longer; return the supernode's code."""
         http = Http()
         answer = await http.get(self.node, f"/peer/service/down?taskId={self.task}&cid={self.cid}")
-        await http.aclose()
+        http.close()
         code: int = answer.json()["code"]
         return code
 
@@ -446,10 +450,9 @@ class Dfget:
             expected = answer["data"]["md5"]
         self._to_write.close()
         await self._writer_ended.wait()
-        content = self.service_file.read_bytes()
-        if expected and hashlib.md5(content).hexdigest() != expected:
+        if expected and await trio.to_thread.run_sync(_md5_of, self.service_file) != expected:
             raise WentToOrigin(DOWNLOAD_ERROR, "the md5 is another one")
-        self.output.write_bytes(content)
+        self.output.hardlink_to(self.service_file)
 
     async def _tell_outcome(self) -> None:
         outcome = {
@@ -467,3 +470,8 @@ class Dfget:
             answer = await self._http.post(self.node, "/task/metrics", outcome)
             if answer.status == 200 and (answer.json() or {}).get("code") == ACCEPTED:
                 return
+
+
+def _md5_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()

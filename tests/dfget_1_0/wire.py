@@ -50,10 +50,10 @@ class Http:
     def __init__(self) -> None:
         self._idle: dict[Address, list[trio.SocketStream]] = {}
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         for streams in self._idle.values():
             for stream in streams:
-                await stream.aclose()
+                stream.socket.close()
 
     async def get(self, address: Address, target: str) -> Answer:
         """Ask a supernode. Raises Broken."""

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 import trio
 
-from supernode.core.pieces import MIB, unframe
+from supernode.core.pieces import FRAME_BYTES, MIB, unframe
 from tests.dfget_1_0.client import DOWNLOAD_ERROR, REGISTER_FAILED, Dfget, Release, WentToOrigin
 from tests.dfget_1_0.uploader import Uploader
 from tests.e2e.machines import peers
@@ -18,6 +18,7 @@ from tests.e2e.neighbours import Daemon, Origin
 RELEASES = ("1.0.0", "1.0.1", "1.0.3", "1.0.4", "1.0.5", "1.0.6")
 DEADLINE = 120
 GOING_ON = {600, 601, 602}
+PIECE = 4 * MIB
 
 
 class Swarm:
@@ -67,14 +68,18 @@ class Swarm:
         (sha256,) = origin.digests.values()
         return all(hashlib.sha256(file).hexdigest() == sha256 for file in self.ended.values())
 
-    def from_peers(self) -> int:
-        """Return how many pieces came from other clients."""
+    def from_seed(self) -> int:
+        """Return how many pieces came from the supernode."""
         return sum(
             count
             for client in self.clients
             for holder, count in client.sources.items()
-            if not holder.startswith("cdnnode:")
+            if holder.startswith("cdnnode:")
         )
+
+    def from_peers(self) -> int:
+        """Return how many pieces came from other clients."""
+        return sum(sum(client.sources.values()) for client in self.clients) - self.from_seed()
 
 
 @asynccontextmanager
@@ -83,6 +88,11 @@ async def swarm(supernode: Daemon, url: str, home: Path) -> AsyncIterator[Swarm]
         async with trio.open_nursery() as nursery:
             yield Swarm(nursery, supernode, url, home)
             nursery.cancel_scope.cancel()
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 async def rest_client(swarm: Swarm) -> bytes:
@@ -199,6 +209,67 @@ async def test_a_swarm_goes_on_when_the_supernode_is_killed_and_begins_again(
     assert s.from_peers()
     for client in clients:
         assert set(client.codes) <= GOING_ON
+
+
+async def test_whatever_goes_wrong_at_once_a_large_file_comes_right_and_once(
+    supernode: Daemon, origin: Origin, tmp_path: Path
+) -> None:
+    """300 MiB; two clients die, one serves wrong bytes, and the supernode is killed."""
+    size = 300 * MIB
+    url = origin.file("f", size)
+    async with swarm(supernode, url, tmp_path) as s:
+        corrupt = await s.client(corrupt=True)
+        dying = [await s.client(), await s.client()]
+        others = [await s.client(version) for version in (*RELEASES, "1.0.6")]
+        files: dict[str, str] = {}
+
+        async def one(client: Dfget) -> None:
+            path = await client.to_file()
+            files[client.cid] = await trio.to_thread.run_sync(sha256_of, path)
+
+        async with trio.open_nursery() as survivors, trio.open_nursery() as victims:
+            for client in (corrupt, *others):
+                survivors.start_soon(one, client)
+            for client in dying:
+                victims.start_soon(one, client)
+            await s.pieces(100)
+            for client in dying:
+                assert client.uploader is not None
+                client.uploader.scope.cancel()
+            victims.cancel_scope.cancel()
+            await s.pieces(200)
+            await trio.to_thread.run_sync(supernode.kill)
+            await trio.to_thread.run_sync(supernode.start)
+    finished = [corrupt, *others]
+    assert files == {client.cid: origin.digests["f"] for client in finished}
+    assert len(finished) == 8
+    assert origin.bytes_sent() <= 1.02 * size
+    for client in finished:
+        assert set(client.codes) <= GOING_ON
+    assert s.from_peers() > s.from_seed()
+    assert corrupt.uploader is not None
+    found = supernode.get("/api/v1/peers?pageSize=100&pageNum=0")
+    assert isinstance(found, list)
+    evidence = {peer["port"]: peer.get("evidence") for peer in found}
+    assert evidence[corrupt.uploader.port]
+    assert not any(evidence[other.uploader.port] for other in others if other.uploader)
+
+
+async def test_a_piece_that_goes_bad_in_the_cache_is_fetched_again_while_a_client_downloads(
+    supernode: Daemon, origin: Origin, tmp_path: Path
+) -> None:
+    size = 20 * MIB
+    url = origin.file("f", size)
+    async with swarm(supernode, url, tmp_path) as s:
+        first, second = await s.client(shares=False), await s.client(shares=False)
+        await s.download(first)
+        with (supernode.directory / "repo/download" / first.task[:3] / first.task).open("r+b") as f:
+            f.seek(2 * PIECE + 1000)
+            f.write(b"not what it was")
+        await s.download(second)
+    assert s.right(origin)
+    assert set(second.codes) <= GOING_ON
+    assert origin.bytes_sent() == size + PIECE - FRAME_BYTES
 
 
 async def test_one_that_leaves_is_offered_no_longer(

@@ -5,6 +5,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from supernode.core.commands import TakeAccusation
 from supernode.core.events import PieceFailed, PieceFinished
 from supernode.core.identity import seed_id
 from supernode.core.model import DownloadStatus
@@ -445,6 +446,20 @@ async def test_an_accused_holder_is_not_named_again(
     assert holders(await b.pull()) == {seed_id(SEED.ip, a.task)}
 
 
+@pytest.mark.parametrize("piece", [None, 0])
+async def test_an_accused_holder_is_looked_into(
+    autojump_clock: MockClock, piece: int | None
+) -> None:
+    node = InProcess()
+    a, b = await begun(node, "a", "b", pieces=1)
+    await a.suc(0)
+    assert holders(await b.pull()) == {a.cid}
+    await b.error(a.cid, piece)
+    inspection = node.dispatch(TakeAccusation())
+    assert inspection is not None
+    assert (inspection.holder.client, inspection.accusation.client) == (a.cid, b.cid)
+
+
 async def test_only_who_was_sent_to_a_holder_can_accuse_it(autojump_clock: MockClock) -> None:
     node = InProcess()
     a, b, liar = await begun(node, "a", "b", "liar", pieces=1)
@@ -732,3 +747,17 @@ async def test_where_it_is(autojump_clock: MockClock, prefix: str, method: str, 
     assert (here.status_code, here.content) == (200, there.content)
     other = "GET" if method == "POST" else "POST"
     assert (await call(other, path)).status_code == 405
+
+
+async def test_a_client_that_was_suspended_for_long_goes_on(autojump_clock: MockClock) -> None:
+    node = InProcess()
+    a, b = await begun(node, "a", "b", pieces=2)
+    await a.suc(0)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Expiry(node.dispatch).run)
+        await trio.sleep(400)
+        nursery.cancel_scope.cancel("long enough")
+    assert a.download.reason is Reason.CLIENT_SILENT
+    assert numbers(await a.pull(0)) == [1]
+    assert a.download.status is DownloadStatus.RUNNING
+    assert (await b.pull(0, status=702))["code"] == 600

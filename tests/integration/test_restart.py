@@ -35,7 +35,7 @@ from supernode.services.preheating import Preheating
 from supernode.services.resolving import Resolving
 from supernode.services.retries import RetryPolicy
 from supernode.storage import piece_files
-from tests.faults import Discarded, GoesOn, Group, Recovers, Recovery, Seen, fault
+from tests.faults import Fails, GoesOn, Group, Recovers, Recovery, Seen, fault
 from tests.integration.process import Process, begun
 from tests.integration.scripted_images import ScriptedImages
 from tests.integration.scripted_origin import LOOPBACK
@@ -379,19 +379,21 @@ async def test_a_damaged_journal_costs_no_file(
 @fault(
     Group.DISK,
     WAITED_FOR,
-    Discarded(Reason.CACHE_DAMAGED),
+    Recovers(Recovery.ANEW),
     case="is gone",
 )
-async def test_who_waits_for_a_complete_file_that_is_gone_is_told(
+async def test_who_waits_for_a_complete_file_that_is_gone_goes_on(
     tmp_path: Path, seen: Seen
 ) -> None:
     async with origin_of() as origin:
         task, path = await whole(tmp_path, origin)
         path.unlink()
         async with supernode(tmp_path, origin) as process:
-            seen(Discarded(process.tracker.task(task).downloads[C].reason))
-            assert ask(process, origin, ClientId("d")) == task
             assert is_right(process, await ended(process, task))
+            assert process.tracker.task(task).downloads[C].status is DownloadStatus.RUNNING
+        assert origin.wanted == [WHOLE, WHOLE]
+        assert "X-Token" not in origin.scripted.asked[1].headers
+        seen(Recovers(Recovery.ANEW))
 
 
 async def test_a_complete_file_that_is_gone_and_nobody_waits_for_is_forgotten(
@@ -481,8 +483,8 @@ async def test_a_damaged_piece_is_all_that_is_fetched_again(
 @fault(
     Group.DISK,
     WAITED_FOR,
-    Discarded(Reason.CACHE_DAMAGED),
-    case="is damaged and cannot be repaired",
+    Fails(CdnStatus.SOURCE_ERROR, Reason.ORIGIN_CHANGED, asked=1),
+    case="is damaged, and the origin has another by now",
 )
 async def test_a_piece_that_the_origin_has_no_longer_costs_the_file(
     tmp_path: Path, seen: Seen
@@ -492,22 +494,31 @@ async def test_a_piece_that_the_origin_has_no_longer_costs_the_file(
         task, path = await whole(tmp_path, origin)
         cut_a_little(path)
         async with supernode(tmp_path, origin) as process:
-            seen(Discarded((await ended(process, task)).reason))
+            failed = await ended(process, task)
+            assert failed.reason is not None
+            seen(Fails(failed.status, failed.reason, len(origin.wanted) - 2))
             await eventually(lambda: not path.exists())
 
 
-async def test_a_file_that_is_damaged_all_over_is_fetched_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@fault(
+    Group.DISK,
+    WAITED_FOR,
+    Recovers(Recovery.REST),
+    case="is damaged in many places",
+)
+async def test_who_waits_for_a_file_that_is_damaged_all_over_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: Seen
 ) -> None:
     monkeypatch.setattr(restoration, "MOST_REPAIRS", 1)
     async with origin_of() as origin:
         task, path = await whole(tmp_path, origin)
         cut(path)
         async with supernode(tmp_path, origin) as process:
-            assert (await ended(process, task)).reason is Reason.CACHE_DAMAGED
-            ask(process, origin)
             assert is_right(process, await ended(process, task))
-        assert [asked == WHOLE for asked in origin.wanted] == [True, False, True]
+            assert process.tracker.task(task).downloads[C].status is DownloadStatus.RUNNING
+        repaired = f"bytes={FULL}-{2 * FULL - 1} of any"
+        assert origin.wanted == [WHOLE, repaired, f'bytes={2 * FULL}- of "v1"']
+        seen(Recovers(Recovery.REST))
 
 
 # what the disk does not take

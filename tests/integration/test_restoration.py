@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from structlog.testing import capture_logs
@@ -20,8 +21,8 @@ from supernode.core.commands import Pull, Pulled, RegisterTask, RemoveTask
 from supernode.core.errors import NotFound, TaskEnded
 from supernode.core.events import PiecesVerified
 from supernode.core.identity import ClientId, TaskId, task_id
-from supernode.core.model import CdnStatus, Limits, Task, TaskSpec
-from supernode.core.pieces import MIB
+from supernode.core.model import CdnStatus, Limits, Secrets, Task, TaskSpec
+from supernode.core.pieces import MIB, piece_range
 from supernode.core.reasons import Reason
 from supernode.core.swarm import bits
 from supernode.core.tracker import Tracker
@@ -487,14 +488,8 @@ async def test_within_one_boot_frames_tell_what_a_crash_leaves_behind(
 WAITED_FOR = "a cached file that a client waits for {}"
 
 
-@fault(
-    Group.DISK,
-    WAITED_FOR,
-    Discarded(Reason.CACHE_DAMAGED),
-    case="is damaged and cannot be repaired",
-)
-async def test_who_waits_for_a_damaged_file_is_told(
-    cache: V1Cache, monkeypatch: pytest.MonkeyPatch, seen: Seen
+async def test_a_damaged_file_that_somebody_waits_for_is_to_be_fetched_once_more(
+    cache: V1Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = cache.add(content(3))
     flip(cache.path(task), SIZE + 1000)
@@ -504,13 +499,31 @@ async def test_who_waits_for_a_damaged_file_is_told(
         world.ask()
         gate.open()
         await world.until_ended(task)
+        assert world.tracker.next_to_fetch() == task
+        given = [piece.piece_range for piece in world.pull(task).assignments]
+        assert given == [piece_range(0, SIZE)]
+        assert [world.file(task).sealed, world.task(task).swarm.lacking] == [0b001, 0b110]
+
+
+async def test_a_damaged_part_of_a_file_cannot_be_fetched_once_more(
+    cache: V1Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = cache.add(content(3))
+    flip(cache.path(task), SIZE + 1000)
+    gate = Gate(monkeypatch)
+    world = World(cache)
+    async with world.restoring():
+        world.ask()
+        spec = world.task(task).spec
+        ranged = msgspec.structs.replace(spec, headers=Secrets({"Range": ""}))
+        world.task(task).spec = ranged
+        gate.open()
+        await world.until_ended(task)
         with pytest.raises(TaskEnded) as ended:
             world.pull(task)
-        seen(Discarded(ended.value.reason))
+        assert ended.value.reason is Reason.CACHE_DAMAGED
         assert "piece 1 has the digest" in world.task(task).detail
         await eventually(lambda: not world.store.find(task))
-        world.ask()
-        assert world.tracker.next_to_fetch() == task
     assert world.offered == [(task, 0)]
 
 

@@ -154,7 +154,11 @@ def test_reasons_are_codes() -> None:
         at=AT, task=T, status=CdnStatus.SOURCE_ERROR, reason=Reason.ORIGIN_DNS, detail="no host"
     )
     assert shown(event) == about(
-        type="task.failed", cdnStatus="SOURCE_ERROR", reason="origin_dns", detail="no host"
+        type="task.failed",
+        cdnStatus="SOURCE_ERROR",
+        reason="origin_dns",
+        detail="no host",
+        downloads=0,
     )
 
 

@@ -65,6 +65,7 @@ def test_notable_events_are_logged_with_what_they_are_about(
             "task": "t",
             "cdnStatus": "FAILED",
             "reason": "disk_full",
+            "downloads": 0,
             "detail": "no room",
         },
     ]

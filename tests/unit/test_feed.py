@@ -16,6 +16,7 @@ from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
     DownloadForgotten,
+    DownloadResumed,
     DownloadSeen,
     DownloadStarted,
     DownloadWithdrawn,
@@ -55,6 +56,7 @@ from supernode.core.events import (
     TaskPinned,
     TaskRegistered,
     TaskRemoved,
+    TaskReopened,
     TaskResumed,
     TaskSized,
     TaskStarted,
@@ -202,6 +204,7 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (TaskSized, Concern.EVERYBODY),
         (TaskFinished, Concern.EVERYBODY),
         (TaskFailed, Concern.EVERYBODY),
+        (TaskReopened, Concern.NOBODY),  # until its pieces have come again
         (TaskPaused, Concern.EVERYBODY),  # so that they can be told why they wait
         (TaskResumed, Concern.EVERYBODY),
         (TaskPinned, Concern.NOBODY),
@@ -217,6 +220,7 @@ async def test_what_concerns_one_client_wakes_that_one() -> None:
         (DownloadSeen, Concern.NOBODY),
         (DownloadFinished, Concern.ITS_CLIENT),  # it may have a pull waiting
         (DownloadFailed, Concern.ITS_CLIENT),
+        (DownloadResumed, Concern.NOBODY),
         (DownloadWithdrawn, Concern.NOBODY),
         (DownloadForgotten, Concern.NOBODY),
         (ClaimMade, Concern.NOBODY),
@@ -253,6 +257,7 @@ def test_every_event_of_a_task_is_in_that_table() -> None:
     [
         (REGISTERED, [TO_FETCH]),
         (TaskResumed(at=0, task=X), [TO_FETCH]),
+        (TaskReopened(at=0, task=X), [TO_FETCH]),
         (FAILED, []),
         (TaskFinished(at=0, task=X, length=1, md5="", sha256=""), []),
         (TaskRemoved(at=0, task=X, reason=Reason.TASK_DELETED), [TO_PREHEAT, REMOVED]),

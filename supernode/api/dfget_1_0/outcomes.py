@@ -9,6 +9,7 @@ from supernode.api.dfget_1_0.answers import say
 from supernode.api.dfget_1_0.codes import Code
 from supernode.api.models import Model, Word
 from supernode.exchange import Answer, Request
+from supernode.metrics.clients import ClientMetrics
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -23,16 +24,35 @@ class Outcome(Model):
     """Why it went to the origin, as a number; empty or 0: it did not."""
     duration: float = 0.0
     """Seconds."""
+    call_system: Word = field(default="", name="callSystem")
+    ip: Word = field(default="", name="IP")
+    file_length: int = field(default=-1, name="fileLength")
+    """Bytes; negative: not known."""
 
 
 class Outcomes:
-    """The operation."""
+    """The operation.
+
+    Args:
+        metrics: where downloads are counted.
+    """
+
+    def __init__(self, metrics: ClientMetrics) -> None:
+        self._metrics = metrics
 
     def report(self, request: Request) -> Answer:
         """``POST /task/metrics``; with another answer it would be said twice."""
         outcome = from_json(request.body, Outcome)
         reason = validation.plain("backsourceReason", outcome.reason)
         from_swarm = reason in ("", "0")
+        call_system = validation.plain("callSystem", outcome.call_system)
+        address = validation.ip_address("IP", outcome.ip) if outcome.ip else ""
+        if outcome.success:
+            self._metrics.succeeded(
+                call_system, address, seconds=outcome.duration, length=outcome.file_length
+            )
+        else:
+            self._metrics.failed(call_system, address, reason or "0")
         (log.debug if outcome.success and from_swarm else log.info)(
             "a client has ended its download",
             task=validation.plain("taskId", outcome.task_id),

@@ -13,6 +13,7 @@ from supernode.api.holders import SeedAddress
 from supernode.api.operations import Operation
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Answer, Handler, Request
+from supernode.metrics.clients import ClientMetrics
 
 _PIECE_ERROR = "/tasks/{id}/pieces/{pieceRange}/error"
 _EVERYBODY = CallSystems()
@@ -24,6 +25,7 @@ def operations(
     *,
     call_systems: CallSystems = _EVERYBODY,
     abort_without_credentials: bool = False,
+    metrics: ClientMetrics,
 ) -> list[Operation]:
     """Return every operation.
 
@@ -32,6 +34,7 @@ def operations(
         seed: the data port's address as clients are told.
         call_systems: who may ask for files.
         abort_without_credentials: whether clients give up if the origin wants others than theirs.
+        metrics: where it is counted what they say of their downloads.
     """
     addresses = Addresses(seed.ip)
     registration = Registration(
@@ -47,7 +50,7 @@ def operations(
         _operation("GET", "/peer/piece/suc", in_codes(reports.success), "report a piece"),
         _operation("GET", "/peer/piece/error", in_codes(reports.error), "accuse a holder"),
         _operation("GET", "/peer/service/down", in_codes(Goodbyes(dispatch).down), "leave"),
-        _operation("POST", "/task/metrics", in_codes(Outcomes().report), "tell how it went"),
+        _operation("POST", "/task/metrics", in_codes(Outcomes(metrics).report), "tell how it went"),
         _operation("POST", "/peer/network", _network, "nothing; no client asks"),
         _operation("POST", "/peer/heartbeat", _heartbeat, "nothing; no client asks"),
         _operation("GET", _PIECE_ERROR, reports.rest_error, "accuse a holder"),

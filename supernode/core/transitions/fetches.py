@@ -8,6 +8,7 @@ from supernode.core.commands import (
     FinishFetch,
     LosePieces,
     RenewTask,
+    ReopenTask,
     SizeTask,
     StartFetch,
     VerifyPieces,
@@ -24,6 +25,7 @@ from supernode.core.events import (
     TaskFinished,
     TaskPaused,
     TaskPinned,
+    TaskReopened,
     TaskSized,
     TaskStarted,
 )
@@ -135,6 +137,22 @@ def lose_pieces(step: Step, command: LosePieces) -> None:
         step.emit(PiecesLost(at=step.now, task=task.id, pieces=lost))
 
 
+def reopen_task(step: Step, command: ReopenTask) -> None:
+    """Let the file be fetched once more.
+
+    Raises:
+        NotFound: the task.
+        TaskConflict: it is another one by now, is being fetched or in doubt, or is of a part of a
+            file, and which is forgotten.
+    """
+    task = _current(step, command.task, command.generation)
+    if task.doubted or not (task.status is CdnStatus.SUCCESS or task.adopted):
+        raise TaskConflict(f"task {task.id} is {task.status}: there is no copy to be replaced")
+    if any(name.lower() == "range" for name in task.spec.headers.names()):
+        raise TaskConflict(f"task {task.id} is of a part of a file, and which is forgotten")
+    step.emit(TaskReopened(at=step.now, task=task.id))
+
+
 def finish_fetch(step: Step, command: FinishFetch) -> bool:
     """Judge the whole file; return whether it is right. Raises NotFound, TaskConflict."""
     task = _fetched(step, command.task, command.generation)
@@ -222,6 +240,7 @@ def _fail(step: Step, task: Task, reason: Reason, detail: str) -> None:
             reason=reason,
             detail=detail,
             retry_at=step.now + pause if pause else None,
+            downloads=task.running,
         )
     )
     file_lost(step, task.id, reason, detail)

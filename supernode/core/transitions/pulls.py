@@ -20,6 +20,7 @@ from supernode.core.errors import BadField, InvariantError, TaskEnded
 from supernode.core.events import (
     DownloadFailed,
     DownloadFinished,
+    DownloadResumed,
     DownloadWithdrawn,
     PieceArrived,
     PieceAssigned,
@@ -53,6 +54,9 @@ def pull(step: Step, command: Pull) -> Pulled:
     """
     task, download = step.download(command.task, command.client)
     finished = command.status is PullStatus.FINISHED
+    if not finished and _was_only_silent(download):
+        step.emit(DownloadResumed(at=step.now, task=task.id, client=download.client))
+        finish_if_complete(step, task, download)
     if download.status is DownloadStatus.FAILED and not finished:
         raise TaskEnded(download.reason or Reason.TASK_FAILED, download.detail)
     counts = not command.retry and download.status is not DownloadStatus.FAILED
@@ -76,6 +80,12 @@ def pull(step: Step, command: Pull) -> Pulled:
         return Pulled()
     pulled = _assign(step, task, download, command.count, question)
     return pulled if pulled.assignments or not command.remind else _reminder(step, task, download)
+
+
+def _was_only_silent(download: Download) -> bool:
+    """Tell whether a download has ended for no other reason, and its file is still the same."""
+    silent = download.reason is Reason.CLIENT_SILENT
+    return silent and download.status is DownloadStatus.FAILED and download.index >= 0
 
 
 def report_piece(step: Step, command: ReportPiece) -> None:

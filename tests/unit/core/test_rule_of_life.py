@@ -2,7 +2,7 @@
 
 import pytest
 
-from supernode.core.commands import Expire, RemovePeer, SeePeer
+from supernode.core.commands import Expire, PullStatus, RemovePeer, SeePeer
 from supernode.core.errors import NotFound, TaskEnded
 from supernode.core.events import (
     DownloadSeen,
@@ -136,12 +136,42 @@ def test_a_download_whose_client_is_silent_ends_and_is_forgotten_later() -> None
     world, (a,) = swarm("a", cached=0)
     world.pass_time(LONG)
     assert status(a) is DownloadStatus.FAILED
-    with pytest.raises(TaskEnded) as ended:
-        a.pull()
-    assert ended.value.reason is Reason.CLIENT_SILENT
+    assert a.download.reason is Reason.CLIENT_SILENT
     world.pass_time(LONG)
     with pytest.raises(NotFound):
         a.pull()
+
+
+def test_a_client_that_was_silent_goes_on_where_it_was() -> None:
+    world, (a, b) = swarm("a", "b", cached=2)
+    a.has(0)
+    world.pass_time(LONG)
+    assert status(a) is DownloadStatus.FAILED
+    assert a.take(4) == [(1, "seed")]
+    assert (status(a), a.download.reason) == (DownloadStatus.RUNNING, None)
+    world.pass_time(1)
+    assert status(a) is DownloadStatus.RUNNING
+    b.pull(status=PullStatus.FINISHED)
+    assert status(b) is DownloadStatus.FAILED, "one that says that it ends does not go on"
+
+
+def test_a_client_that_was_silent_while_the_rest_came_has_done() -> None:
+    world, (a,) = swarm("a")
+    a.has(0, 1, 2, 3)
+    world.pass_time(LONG)
+    assert status(a) is DownloadStatus.FAILED
+    world.finish(a.task)
+    assert a.pull().ended
+    assert status(a) is DownloadStatus.SUCCESS
+
+
+def test_a_client_that_was_silent_while_its_file_failed_does_not_go_on() -> None:
+    world, (a,) = swarm("a")
+    world.pass_time(LONG)
+    world.fail(a.task, Reason.ORIGIN_STATUS)
+    with pytest.raises(TaskEnded) as ended:
+        a.pull()
+    assert ended.value.reason is Reason.CLIENT_SILENT
 
 
 def test_a_download_that_ended_is_known_as_long_as_its_peer_offers_it() -> None:

@@ -45,6 +45,7 @@ from supernode.core.commands import (
     Inspection,
     JudgeClaim,
     JudgePeer,
+    LosePieces,
     PauseTask,
     PieceResult,
     PinTask,
@@ -56,6 +57,7 @@ from supernode.core.commands import (
     RemovePreheat,
     RemoveTask,
     RenewTask,
+    ReopenTask,
     Report,
     ReportPiece,
     ResolvePreheat,
@@ -261,6 +263,14 @@ class Machine(RuleBasedStateMachine):
             pieces = task.swarm.lacking
             self.do(VerifyPieces(task=task.id, generation=task.generation, pieces=pieces))
 
+    @rule()
+    def lose_a_copy(self) -> None:
+        for task in list(self.tracker.tasks()):
+            if task.status is CdnStatus.SUCCESS and not task.doubted:
+                known: dict[str, Any] = {"task": task.id, "generation": task.generation}
+                self.do(LosePieces(**known, pieces=1))
+                self.do(ReopenTask(**known))
+
     def judge(self, event: Event) -> None:
         """Check an assignment against the state it was made in."""
         if not isinstance(event, PieceAssigned):
@@ -272,7 +282,7 @@ class Machine(RuleBasedStateMachine):
         assert not task.doubted, "handed out while in doubt"
         offering = [d for d in task.downloads.values() if d.peer is not None and d.have]
         slots = LIMITS.seed_slots + LIMITS.peer_slots * len(offering)
-        in_flight = sum(not lease.overdue for lease in download.leases.values())
+        in_flight = sum(lease.holds_slot for lease in download.leases.values())
         assert in_flight < max(1, slots // task.running), "more than its share"
         free_holders = [
             other.client
