@@ -409,8 +409,10 @@ class State(PreheatState):
 
     def _task_reopened(self, event: TaskReopened) -> None:
         task = self.tasks[event.task]
+        self._unindex(task)
         task.status = CdnStatus.WAITING
         task.adopted = False
+        self._index(task)
         if not task.paused:
             self.waiting.add(task)
 
