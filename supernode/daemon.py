@@ -32,6 +32,7 @@ from supernode.api.event_log import log_event
 from supernode.api.events import add_events
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
+from supernode.api.traffic import Traffic
 from supernode.clock import Clock
 from supernode.config.errors import ConfigError
 from supernode.config.settings import Config
@@ -116,7 +117,7 @@ async def run(config: Config) -> None:
         dispatch = Dispatcher(Tracker(recalled.state), feed, clock, chance)
         journaling = Journaling(dispatch, recalled, boot=store.boot_id)
         responder = Responder(feed, clock, explain, journaling)
-        app = _app(config, dispatch, responder, seed, policy)
+        app = _app(config, dispatch, responder, seed, policy, store)
         front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
@@ -272,13 +273,17 @@ def _app(
     responder: Responder,
     seed: SeedAddress,
     policy: OriginPolicy,
+    store: PieceStore,
 ) -> QuartTrio:
-    clients = config.clients
+    clients, traffic = config.clients, Traffic()
+    dispatch.feed.listen(traffic.note)
     rest = Rest(
         dispatch,
         seed,
         call_systems=CallSystems(clients.allow_call_systems, clients.deny_call_systems),
         forbidden=policy.forbids_url,
+        traffic=traffic,
+        disk=lambda: store.last_disk_use,
     )
     operations = routes(rest)
     docs = Docs(operations, VERSION)

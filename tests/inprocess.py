@@ -9,6 +9,7 @@ from supernode.api.app import create_app
 from supernode.api.errors import explain
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
+from supernode.api.traffic import Traffic
 from supernode.clock import Clock
 from supernode.core.commands import (
     CachePiece,
@@ -40,7 +41,9 @@ class InProcess:
         self.feed = Feed()
         self.clock = Clock.started_now()
         self.dispatch = Dispatcher(self.tracker, self.feed, self.clock, random.Random(0))
-        self.rest = Rest(self.dispatch, SEED)
+        self.traffic = Traffic()
+        self.feed.listen(self.traffic.note)
+        self.rest = Rest(self.dispatch, SEED, traffic=self.traffic)
         self.responder = Responder(self.feed, self.clock, explain)
         self.app = create_app(routes(self.rest), self.responder)
 
