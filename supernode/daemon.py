@@ -26,6 +26,7 @@ from quart_trio import QuartTrio
 from supernode import notify
 from supernode.api.app import create_app
 from supernode.api.call_systems import CallSystems
+from supernode.api.console.page import Console
 from supernode.api.docs import Docs
 from supernode.api.errors import explain
 from supernode.api.event_log import log_event
@@ -288,7 +289,9 @@ def _app(
     operations = routes(rest)
     docs = Docs(operations, VERSION)
     app = create_app(
-        [*operations, *docs.operations()], responder, largest_body=config.http.max_body
+        [*operations, *docs.operations(), *Console().operations()],
+        responder,
+        largest_body=config.http.max_body,
     )
     add_events(app, dispatch.feed)
     return app

@@ -61,7 +61,7 @@ class Overviews:
         return as_json(200, overview)
 
     def _history(self, now: float) -> TrafficHistory:
-        until, seconds = self._traffic.history.whole_seconds(now)
+        until, seconds = self._traffic.history.seconds(now)
         return TrafficHistory(
             until=until,
             origin=[amounts.origin for amounts in seconds],

@@ -58,7 +58,9 @@ class DiskInfo(Model, kw_only=True):
 class TrafficHistory(Model, kw_only=True):
     """Content bytes of each of the last seconds, oldest first."""
 
-    until: Annotated[int, _about("When the last of them began, in seconds since the epoch.")]
+    until: Annotated[
+        int, _about("When the last of them, the present one, began: seconds since the epoch.")
+    ]
     origin: list[Int64]
     seed: list[Int64]
     peers: list[Int64]

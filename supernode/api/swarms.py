@@ -174,8 +174,8 @@ def _holding(task: Task, download: Download) -> Holding:
 
 
 def _present_rate(wave: Wave, now: float) -> float:
-    _, seconds = wave.recent.whole_seconds(now)
-    return sum(amounts.seed + amounts.peers for amounts in seconds) / RECENT_SECONDS
+    _, seconds = wave.recent.seconds(now)  # the last of which is not over
+    return sum(amounts.seed + amounts.peers for amounts in seconds[:-1]) / RECENT_SECONDS
 
 
 def _bytes_left(task: Task) -> int | None:

@@ -117,10 +117,10 @@ class Ring:
         self._turn(at)
         self._seconds[-1] = self._seconds[-1].plus(amounts)
 
-    def whole_seconds(self, now: float) -> tuple[int, list[Amounts]]:
-        """Return what came in each second but the present one, and when the last of them began."""
+    def seconds(self, now: float) -> tuple[int, list[Amounts]]:
+        """Return when the present second began, and what came in each up to it, oldest first."""
         self._turn(now)
-        return self._second - 1, list(self._seconds)[:-1]
+        return self._second, list(self._seconds)
 
     def _turn(self, at: float) -> None:
         passed = int(at) - self._second
@@ -242,7 +242,7 @@ class Traffic:
 
     def __init__(self) -> None:
         self.total = Amounts()
-        self.history = Ring(HISTORY_SECONDS + 1)
+        self.history = Ring(HISTORY_SECONDS)
         self._given: dict[PeerId, Given] = {}
         self._waves: dict[TaskId, Wave] = {}
 

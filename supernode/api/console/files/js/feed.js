@@ -1,0 +1,78 @@
+// The live events: one websocket that comes back, and goes on where it broke off.
+
+import { address } from "./api.js";
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 8000;
+const BATCH_MS = 250;
+
+export class Feed {
+  /**
+   * @param onEvents called with what has come, an array of events.
+   * @param onLink called when the connection opens, "live", or is lost, "lost".
+   */
+  constructor(onEvents, onLink) {
+    this.onEvents = onEvents;
+    this.onLink = onLink;
+    this.last = null;
+    this.pause = FIRST_PAUSE_MS;
+    this.socket = null;
+    this.timer = 0;
+    addEventListener("online", () => this.retryNow());
+    document.addEventListener("visibilitychange", () => document.hidden || this.retryNow());
+  }
+
+  /** Begin, with the event after number `since`. */
+  start(since) {
+    this.last = since;
+    this.connect();
+  }
+
+  /** Give the present connection up, and make another. */
+  restart() {
+    if (this.socket) this.socket.close();
+  }
+
+  retryNow() {
+    if (this.timer) {
+      clearTimeout(this.timer);
+      this.connect();
+    }
+  }
+
+  connect() {
+    this.timer = 0;
+    const url = address(`events?batch=${BATCH_MS}&since=${this.last}`);
+    url.protocol = url.protocol.replace("http", "ws");
+    const socket = new WebSocket(url);
+    this.socket = socket;
+    socket.onopen = () => {
+      this.pause = FIRST_PAUSE_MS;
+      this.onLink("live");
+    };
+    socket.onmessage = (message) => this.take(parsed(message.data));
+    socket.onclose = () => {
+      if (this.socket !== socket) return;
+      this.socket = null;
+      this.onLink("lost");
+      this.timer = setTimeout(() => this.connect(), this.pause * (0.5 + Math.random()));
+      this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_MS);
+    };
+  }
+
+  take(events) {
+    const fresh = events.filter((event) => event.type === "gap" || event.seq > this.last);
+    for (const event of fresh) this.last = event.type === "gap" ? event.to : event.seq;
+    if (fresh.length) this.onEvents(fresh);
+  }
+}
+
+/** A message is one event, an array of them, or one on each line. */
+function parsed(text) {
+  try {
+    const value = JSON.parse(text);
+    return Array.isArray(value) ? value : [value];
+  } catch {
+    return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  }
+}
