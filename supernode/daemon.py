@@ -29,11 +29,13 @@ from supernode.api.call_systems import CallSystems
 from supernode.api.console.page import Console
 from supernode.api.docs import Docs
 from supernode.api.errors import explain
+from supernode.api.event_json import text
 from supernode.api.event_log import log_event
-from supernode.api.events import add_events
+from supernode.api.events import add_events, opener
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
 from supernode.api.traffic import Traffic
+from supernode.api.watching import Watching
 from supernode.clock import Clock
 from supernode.config.errors import ConfigError
 from supernode.config.settings import Config
@@ -66,6 +68,7 @@ from supernode.version import VERSION
 from supernode.wire import sockets
 from supernode.wire.data_port import DataPort
 from supernode.wire.front import Front
+from supernode.wire.websocket import Routes
 
 SHUTDOWN_MARGIN = 5.0
 """How much longer than the drain a shutdown may take, in seconds, before it is forced."""
@@ -116,10 +119,12 @@ async def run(config: Config) -> None:
         feed.listen(log_event)
         chance = random.Random()  # noqa: S311 - it spreads load, it guards nothing
         dispatch = Dispatcher(Tracker(recalled.state), feed, clock, chance)
-        journaling = Journaling(dispatch, recalled, boot=store.boot_id)
+        journaling = Journaling(dispatch, recalled, boot=store.boot_id, shown=text)
         responder = Responder(feed, clock, explain, journaling)
-        app = _app(config, dispatch, responder, seed, policy, store)
-        front = _front(config, control, app, {*config.http.hosts, *await sockets.own_names()})
+        watching = Watching(feed, journaling)
+        app = _app(config, dispatch, responder, seed, policy, watching, store)
+        hosts = {*config.http.hosts, *await sockets.own_names()}
+        front = _front(config, control, app, hosts, partial(opener, watching))
         data_port = _data_port(config, data, store)
         longest_shutdown = config.http.drain_timeout + SHUTDOWN_MARGIN
         async with (
@@ -274,6 +279,7 @@ def _app(
     responder: Responder,
     seed: SeedAddress,
     policy: OriginPolicy,
+    watching: Watching,
     store: PieceStore,
 ) -> QuartTrio:
     clients, traffic = config.clients, Traffic()
@@ -293,12 +299,16 @@ def _app(
         responder,
         largest_body=config.http.max_body,
     )
-    add_events(app, dispatch.feed)
+    add_events(app, watching, heartbeat=config.http.idle_timeout / 3)
     return app
 
 
 def _front(
-    config: Config, listeners: list[trio.SocketListener], app: QuartTrio, hosts: Collection[str]
+    config: Config,
+    listeners: list[trio.SocketListener],
+    app: QuartTrio,
+    hosts: Collection[str],
+    streams: Routes,
 ) -> Front:
     http = config.http
     return Front(
@@ -312,6 +322,7 @@ def _front(
         idle_timeout=http.idle_timeout,
         hosts=hosts,
         ssl_context=server_context(http),
+        streams=streams,
     )
 
 

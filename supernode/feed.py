@@ -6,8 +6,9 @@ the last events, which are there once for all: one that is slow holds up nobody 
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 import trio
@@ -47,8 +48,6 @@ REMOVED = "removed"
 
 RECENT = 8192
 """How many events are kept for those who read along: how far one may fall behind."""
-BATCH = 64
-"""How many of them a subscriber is given at a time, and so may keep from being forgotten."""
 
 _TOPICS: dict[type[Event], tuple[str, ...]] = {
     TaskRegistered: (TO_FETCH,),
@@ -80,7 +79,7 @@ class Published:
 
     seq: int
     event: Event
-    text: str = ""
+    text: bytes = b""
     """What it was rendered as, so that this is done once, and only if somebody reads it."""
 
 
@@ -108,7 +107,9 @@ class Feed:
         self._listeners: list[Listener] = []
         self._recent: deque[Published] = deque(maxlen=RECENT)
         self._readers = trio.lowlevel.ParkingLot()
-        self._closed = False
+        self._closed = trio.Event()
+        self._end = 0
+        """Number of the last event before it was closed."""
         self._topics: dict[Hashable, _Queue] = {}
         self._clients: dict[Hashable, _Queue] = {}
         """The same waiters by (topic, client), if they wait on behalf of one."""
@@ -141,14 +142,29 @@ class Feed:
         """Have every event told to ``listener`` as it happens; it must neither wait nor fail."""
         self._listeners.append(listener)
 
-    def subscribe(self) -> "Subscription":
-        """Return the events from now on: the first is number ``seq + 1``."""
-        return Subscription(self)
+    @property
+    def oldest(self) -> int:
+        """Number of the oldest event that is kept; of the next one, if none is."""
+        return self._recent[0].seq if self._recent else self.seq + 1
+
+    def after(self, seq: int) -> Iterator[Published]:
+        """Yield the events that are kept, from the one after ``seq`` on, which must be kept."""
+        return islice(self._recent, seq + 1 - self.oldest, None)
+
+    def subscribe(self, after: int | None = None) -> "Subscription":
+        """Return a place in the events: after number ``after``, or after all that have happened."""
+        return Subscription(self, self.seq if after is None else after)
 
     def close(self) -> None:
-        """End every subscription, also those that are still to begin."""
-        self._closed = True
-        self._readers.unpark_all()
+        """End every subscription after the events up to now, also those that are still to begin."""
+        if not self._closed.is_set():
+            self._end = self.seq
+            self._closed.set()
+            self._readers.unpark_all()
+
+    async def until_closed(self) -> None:
+        """Wait for ``close``."""
+        await self._closed.wait()
 
     def wake(self, topic: Hashable) -> None:
         """Wake everyone who waits for a topic."""
@@ -195,32 +211,35 @@ class Feed:
 
 
 class Subscription:
-    """A place in the events. Costs nothing while nobody takes; just drop it when done."""
+    """A place in the events. Costs nothing while nobody looks; just drop it when done.
 
-    def __init__(self, feed: Feed) -> None:
+    Args:
+        feed: whose events.
+        last: number of the event before the first that is wanted; at most ``feed.seq``.
+    """
+
+    def __init__(self, feed: Feed, last: int) -> None:
+        self.last = last
+        """Number of the last event that was dealt with; whoever reads moves it on."""
         self._feed = feed
-        self._last = feed.seq
 
-    async def take(self) -> list[Published | Gap]:
-        """Wait for events and return the next ones in order, at most ``BATCH``.
+    async def news(self) -> bool:
+        """Wait until there is an event after ``last``; False: there will be none.
 
-        Does not checkpoint if some are there. On cancel, none is lost.
-
-        Returns:
-            Events without a number left out; or one gap, if too many came since the last call, up
-            to the present; or nothing when the feed is closed.
+        Does not checkpoint if there is one.
         """
         feed = self._feed
-        while self._last == feed.seq and not feed._closed:
+        while self.last == feed.seq and not feed._closed.is_set():
             await feed._readers.park()
-        if feed._closed:
-            return []
-        oldest = feed._recent[0].seq
-        first, self._last = self._last + 1, feed.seq
-        if first < oldest:
-            return [Gap(first, self._last)]
-        self._last = min(self._last, first + BATCH - 1)
-        return [feed._recent[seq - oldest] for seq in range(first, self._last + 1)]
+        return not feed._closed.is_set() or self.last < feed._end
+
+    def missed(self) -> Gap | None:
+        """Return what is kept no longer; then go on after the present."""
+        if self.last >= self._feed.oldest - 1:
+            return None
+        gap = Gap(self.last + 1, self._feed.seq)
+        self.last = self._feed.seq
+        return gap
 
 
 def _join(queues: dict[Hashable, _Queue], key: Hashable, woken: trio.Event) -> None:

@@ -180,7 +180,7 @@ def _link(model: str) -> str:
 
 
 def _schema(content: Json) -> Json:
-    schema: Json = content["content"]["application/json"]["schema"]
+    schema: Json = next(iter(content["content"].values()))["schema"]
     return schema
 
 

@@ -160,11 +160,25 @@ def _kinds(of: type[Event] = Event) -> Iterator[type[Event]]:
 
 _RENDERINGS = {kind: _rendering(kind) for kind in _kinds()}
 
+TYPES: frozenset[str] = frozenset(str(kind.__struct_config__.tag) for kind in _RENDERINGS)
+"""The names of all types of events."""
+
 MESSAGES: tuple[type[msgspec.Struct], ...] = (
     *(rendering.message for rendering in _RENDERINGS.values()),
     GapMessage,
 )
 """The type of every message that there can be; ``type`` tells them apart."""
+
+
+def type_of(event: Event) -> str:
+    """Return the name of an event's type."""
+    return str(event.__struct_config__.tag)
+
+
+def shown_peers(published: Published) -> set[str | None]:
+    """Return the peers that an event is shown with."""
+    event = published.event
+    return {getattr(event, "peer", None), getattr(event, "source", None)}
 
 
 def message(published: Published) -> msgspec.Struct:
@@ -174,14 +188,10 @@ def message(published: Published) -> msgspec.Struct:
     return kind(seq=published.seq, **fields)
 
 
-def text(item: Published | Gap) -> str:
+def text(item: Published | Gap) -> bytes:
     """Return an event, or a gap, as one JSON object; an event is rendered only once."""
     if isinstance(item, Gap):
-        return _json(GapMessage(item.first, item.last))
+        return msgspec.json.encode(GapMessage(item.first, item.last))
     if not item.text:
-        item.text = _json(message(item))
+        item.text = msgspec.json.encode(message(item))
     return item.text
-
-
-def _json(shown: msgspec.Struct) -> str:
-    return msgspec.json.encode(shown).decode()

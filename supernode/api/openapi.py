@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from supernode.api.event_query import EventQuery
 from supernode.api.models import ErrorBody, Model
 from supernode.api.operations import Operation
 from supernode.exchange import SEQ_HEADER
@@ -99,14 +100,22 @@ _ERROR: Json = {"application/json": {"schema": {"$ref": MODELS + ErrorBody.__nam
 
 _EVENTS: Json = {
     "summary": "watch what happens",
-    "description": "A websocket that sends every event as one JSON text message: `seq`, its "
-    "number; `time`, RFC 3339; `type`, in the past tense, such as `piece.cached`; and what it is "
-    "about. What a client sends is ignored.",
+    "description": "Every event as one JSON object: `seq`, its number; `time`, RFC 3339; `type`, "
+    "in the past tense, such as `piece.cached`; and what it is about. With the handshake of a "
+    "websocket each is a text message, and what a client sends is ignored; without, each is a "
+    "line, and an empty line now and then tells that the connection lives. `/asyncapi.json` "
+    "describes the messages. Events that are kept no longer are told of as "
+    '`{"type":"gap","from":…,"to":…}`.',
     "operationId": "get_events",
     "tags": ["System"],
     "responses": {
         "101": {"description": "the websocket is open"},
-        "426": {"description": "not the handshake of a websocket", "content": _ERROR},
+        "200": {
+            "description": "events, without an end",
+            "headers": {SEQ_HEADER: {"$ref": f"#/components/headers/{SEQ_HEADER}"}},
+            "content": {"application/x-ndjson": {"schema": {"type": "string"}}},
+        },
+        "400": {"description": "the query makes no sense", "content": _ERROR},
         "503": {"description": "there are too many who watch", "content": _ERROR},
     },
     EXTENSION: True,
@@ -133,7 +142,7 @@ def document(operations: Iterable[Operation], version: str) -> Json:
     for operation in operations:
         methods = paths.setdefault(operation.path, {})
         methods[operation.method.lower()] = _described(operation, schemas)
-    paths["/events"] = {"get": _EVENTS}
+    paths["/events"] = {"get": _EVENTS | {"parameters": schemas.parameters(EventQuery)}}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -153,7 +162,8 @@ class _Schemas:
     """The schemas of all types that the operations name."""
 
     def __init__(self, operations: list[Operation]) -> None:
-        self._queries = {operation.query for operation in operations if operation.query}
+        queries = {operation.query for operation in operations if operation.query}
+        self._queries: set[type[Model]] = {EventQuery, *queries}
         others = {operation.body for operation in operations if operation.body}
         answers = {operation.answer for operation in operations if operation.answer}
         types = [ErrorBody, *self._queries, *others, *answers]

@@ -58,6 +58,7 @@ from supernode.core.pieces import PieceNumber
 from supernode.core.reasons import Reason
 from supernode.core.tracker import Tracker
 from supernode.journal import rows
+from supernode.journal.kept_events import Found
 from supernode.journal.rows import Row
 
 K = TypeVar("K")
@@ -76,6 +77,7 @@ class Batch:
         returned: tasks of which that is true no longer.
         upserts: by table, rows that are new or replace others with the same key.
         deletes: by table, keys of rows that are to go.
+        events: that are kept, and which are lost.
         counters: by name.
     """
 
@@ -86,6 +88,7 @@ class Batch:
     returned: list[TaskId] = field(default_factory=list)
     upserts: dict[str, list[Row]] = field(default_factory=dict)
     deletes: dict[str, list[Row]] = field(default_factory=dict)
+    events: list[Found] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
 
     @property

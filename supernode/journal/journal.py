@@ -14,9 +14,14 @@ from supernode.journal import rows, schema
 from supernode.journal.changes import Batch
 from supernode.journal.database import connect, transaction
 from supernode.journal.errors import JournalDamaged, JournalError, JournalTooNew
+from supernode.journal.kept_events import MOST_KEPT, MOST_READ, Kept, Lost, Page, found_in, row_of
 
 SEQ = "seq"
 """The counter of events: numbers up to it may have been given to some."""
+GIVEN = "given"
+"""Numbers up to this one were given to events, and what is to be kept of those is."""
+FORGOTTEN = "forgotten"
+"""Events up to this number are kept no longer, whatever they were."""
 
 _FORGET = (
     "DELETE FROM tasks WHERE id = ?",
@@ -131,7 +136,46 @@ class Journal:
             many(_DELETE[table], keys)
         for table, new in batch.upserts.items():
             many(_upsert(table, len(new[0])), new)
+        many("INSERT OR REPLACE INTO events VALUES (?, ?, ?)", map(row_of, batch.events))
         many("INSERT OR REPLACE INTO counters VALUES (?, ?)", list(batch.counters.items()))
+
+    def trim_events(self) -> None:
+        """Forget the oldest events, if there are too many. O(those).
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        with _errors(self._path), transaction(self._connection):
+            beyond = "SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET ?"
+            for (seq,) in self._connection.execute(beyond, (MOST_KEPT,)).fetchall():
+                self._connection.execute("DELETE FROM events WHERE seq <= ?", (seq,))
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO counters VALUES (?, ?)", (FORGOTTEN, seq)
+                )
+
+    def read_events(self, after: int, before: int) -> Page:
+        """Return what is kept of the events between two numbers, from the first on.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        with _errors(self._path):
+            told = self._connection.execute(
+                "SELECT value FROM counters WHERE name = ?", (FORGOTTEN,)
+            ).fetchone()
+            forgotten = min(told[0] if told else 0, before - 1)
+            rows = self._connection.execute(
+                "SELECT seq, first, text FROM events WHERE seq > ? AND seq < ? "
+                "ORDER BY seq LIMIT ?",
+                (max(after, forgotten), before, MOST_READ),
+            )
+            found = [found_in(row) for row in rows]
+        last = before - 1
+        if len(found) == MOST_READ:
+            last = found[-1].seq if isinstance(found[-1], Kept) else found[-1].last
+        if after < forgotten:
+            found.insert(0, Lost(after + 1, forgotten))
+        return Page(found, last)
 
     def close(self) -> None:
         """Let go of the file, with everything in it."""

@@ -53,6 +53,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             name TEXT PRIMARY KEY, value INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        # With a first number, those up to ``seq`` are lost; there is no text then.
+        """CREATE TABLE events (
+            seq INTEGER PRIMARY KEY, first INTEGER, text BLOB NOT NULL
+        ) STRICT""",
+    ),
 )
 
 

@@ -15,7 +15,8 @@ from supernode.core.restoring import restore
 from supernode.core.state import State
 from supernode.journal.changes import Batch
 from supernode.journal.errors import JournalDamaged, JournalError
-from supernode.journal.journal import SEQ, Journal, Recollection, put_aside
+from supernode.journal.journal import FORGOTTEN, GIVEN, SEQ, Journal, Recollection, put_aside
+from supernode.journal.kept_events import Lost
 
 STRIDE = 100_000
 """So many event numbers are reserved at a time; a process that is killed leaves some unused."""
@@ -85,10 +86,26 @@ def _opened(path: Path) -> tuple[Journal, Recollection]:
         )
         journal, told = _read(path)
     try:
-        journal.write(Batch(counters={SEQ: told.counters.get(SEQ, 0) + STRIDE}))
+        journal.write(_beginning(told.counters))
     except JournalError as error:
         log.error("events may be given numbers that others had", problem=str(error))
     return journal, told
+
+
+def _beginning(counters: Mapping[str, int]) -> Batch:
+    """Return what a process writes first.
+
+    Args:
+        counters: those of the process before it; one that was killed has reserved more numbers
+            than it is known to have given.
+    """
+    last = counters.get(SEQ, 0)
+    batch = Batch(counters={SEQ: last + STRIDE, GIVEN: last})
+    if GIVEN not in counters:  # nothing was kept then
+        batch.counters[FORGOTTEN] = last
+    elif counters[GIVEN] < last:
+        batch.events.append(Lost(counters[GIVEN] + 1, last))
+    return batch
 
 
 def _read(path: Path) -> tuple[Journal, Recollection]:

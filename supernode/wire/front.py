@@ -11,6 +11,7 @@ import logging
 import ssl
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, cast
 
@@ -29,17 +30,23 @@ from hypercorn.typing import (
 )
 from quart_trio import QuartTrio
 
+from supernode.exchange import Answer, Request
+from supernode.streaming import Stream
+from supernode.wire import websocket
 from supernode.wire.browsers import BrowserRule
 from supernode.wire.clients import ConnectionCounts, client_of
 from supernode.wire.gate import gated
 from supernode.wire.guard import guard, tame
 from supernode.wire.lifespan import lifespan
 from supernode.wire.refusals import Refusals
+from supernode.wire.replay import Replayed
 from supernode.wire.streams import GuardedStream
 from supernode.wire.tls import secured
 
 MAX_HEADER = 32 * 1024
 """Bytes; query strings may be long."""
+FIRST_BYTES = 64 * 1024
+"""How much of a connection is read before it is known who answers it."""
 _LINGER = 1.0
 """Seconds for a client to read an answer that came before the end of its request."""
 
@@ -62,6 +69,8 @@ class Front:
         max_header: bytes of a request's target and headers; beyond, it is answered 431.
         hosts: names under which browsers may come, besides addresses and localhost.
         ssl_context: with it, all connections are under TLS (:mod:`supernode.wire.tls`).
+        streams: which websockets are answered here, and not by the app
+            (:mod:`supernode.wire.websocket`).
 
     Raises:
         ValueError: one of ``hosts`` is no host name.
@@ -80,12 +89,16 @@ class Front:
         max_header: int = MAX_HEADER,
         hosts: Collection[str] = (),
         ssl_context: ssl.SSLContext | None = None,
+        streams: websocket.Routes = lambda _: None,
     ) -> None:
         self._listeners = list(listeners)
+        self._rule = BrowserRule(hosts)
+        self._ping_interval = idle_timeout / 3
         self._app = guard(
-            gated(tame(app), BrowserRule(hosts), max_header=max_header),
-            ping_interval=idle_timeout / 3,
+            gated(tame(app), self._rule, max_header=max_header), ping_interval=self._ping_interval
         )
+        self._streams = streams
+        self._max_header = max_header
         self._max_connections = max_connections
         self._write_timeout = write_timeout
         self._drain_timeout = drain_timeout
@@ -94,6 +107,8 @@ class Front:
         self._context = WorkerContext(max_requests=None)
         self._ssl_context = ssl_context
         self._open: set[GuardedStream] = set()
+        self._silent: set[trio.CancelScope] = set()
+        """Of the connections on which nothing has been said yet."""
         self._clients = ConnectionCounts(max_connections_per_client)
         self._refusals = Refusals()
         self._shut = trio.Event()
@@ -139,6 +154,8 @@ class Front:
             task_status.started()
             await self._shut.wait()
             accepting.cancel_scope.cancel()
+            for silence in self._silent:
+                silence.cancel()
 
     async def _cut_stragglers(self, connections: trio.CancelScope) -> None:
         """Cut what is left when the drain is over, or at once when the front is cancelled.
@@ -177,11 +194,16 @@ class Front:
             self._open.discard(guarded)
 
     async def _serve(self, stream: GuardedStream, state: LifespanState) -> None:
-        """Hand the connection to whoever answers it; that is Hypercorn, for every request."""
+        """Hand the connection to whoever answers it: Hypercorn, but for some websockets."""
         served: GuardedStream | trio.SSLStream[GuardedStream] | None = stream
         if self._ssl_context is not None:
             served = await secured(stream, self._ssl_context)
-        if served is None:
+        if served is None or not (first := await self._first_bytes(served)):
+            return
+        asked = websocket.handshake(first)
+        if asked and (messages := self._stream_for(asked, first)):
+            with stream.request(), closing(messages):
+                await websocket.tell(served, asked, messages, ping_interval=self._ping_interval)
             return
 
         async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -195,8 +217,36 @@ class Front:
                 self._config,
                 self._context,
                 connection_state,
-                cast("Any", served),  # declared as SSLStream, plain ones are served as well
+                cast("Any", Replayed(served, first)),  # declared as SSLStream, others will do
             ).run()
+
+    async def _first_bytes(self, stream: trio.abc.ReceiveStream) -> bytes:
+        """Return what a client says first; nothing, if it goes, or we do, before it says it."""
+        with trio.CancelScope() as silence:
+            if self._shut.is_set():
+                return b""
+            self._silent.add(silence)
+            try:
+                return bytes(await stream.receive_some(FIRST_BYTES))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+            finally:
+                self._silent.discard(silence)
+        return b""
+
+    def _stream_for(self, asked: websocket.Handshake, head: bytes) -> Stream | None:
+        """Return what is sent on a websocket; None: the app answers, and says why if it does not.
+
+        What the gate would not let pass is for the gate to refuse.
+        """
+        opener = self._streams(asked.path)
+        tls = self._ssl_context is not None
+        if opener is None or len(head) > self._max_header:
+            return None
+        if self._rule.refusal(asked.headers, tls=tls):
+            return None
+        messages = opener(Request(query_string=asked.query_string))
+        return None if isinstance(messages, Answer) else messages
 
 
 def _hypercorn_config(idle_timeout: float, max_header: int) -> Config:

@@ -44,6 +44,7 @@ def test_any_request_is_answered_as_documented(tmp_path: Path, origin: Origin) -
                 *("--seed", str(SEED), "--max-examples", str(EXAMPLES)),
                 *("--generation-database", "none", "--continue-on-failure"),
                 *("--request-timeout", "10", "--warnings", "off", "--no-color"),
+                *("--exclude-path", "/events"),  # its answer has no end
                 f"http://{supernode.node}/openapi.json",
             ],
             cwd=tmp_path,

@@ -8,6 +8,7 @@ from pathlib import Path
 import trio
 
 from supernode.api.errors import explain
+from supernode.api.event_json import text
 from supernode.clock import Clock
 from supernode.core.model import Limits, Task
 from supernode.core.tracker import Tracker
@@ -38,7 +39,7 @@ class Process:
         self.tracker = Tracker(recalled.state)
         self.feed = Feed(recalled.seq)
         self.dispatch = Dispatcher(self.tracker, self.feed, clock, random.Random(0))
-        self.journaling = Journaling(self.dispatch, recalled, boot=self.store.boot_id)
+        self.journaling = Journaling(self.dispatch, recalled, boot=self.store.boot_id, shown=text)
         repair = not_repaired if origin is None else Repair(self.dispatch, origin)
         self.restoration = Restoration(self.dispatch, self.store, repair, recalled.boots)
         self.responder = Responder(self.feed, clock, explain, self.journaling)

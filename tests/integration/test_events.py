@@ -17,6 +17,7 @@ from trio_websocket import (
 )
 
 from supernode.api.events import add_events
+from supernode.api.watching import Watching
 from supernode.core.events import PeerLeft, PeerRegistered
 from supernode.core.identity import PeerId
 from supernode.feed import RECENT, Feed
@@ -37,7 +38,7 @@ def feed() -> Feed:
 
 def app_for(feed: Feed, most_subscribers: int = 10) -> QuartTrio:
     app = QuartTrio(__name__)
-    add_events(app, feed, most_subscribers=most_subscribers)
+    add_events(app, Watching(feed, most=most_subscribers))
     return app
 
 
@@ -118,16 +119,6 @@ async def test_what_a_subscriber_says_does_no_harm(feed: Feed) -> None:
         await client.ping()
         feed.publish([left("a")])
         assert (await next_from(client))["peer"] == "a"
-
-
-async def test_without_an_upgrade_it_says_what_is_needed(feed: Feed) -> None:
-    request = b"GET /events HTTP/1.1\r\nHost: supernode\r\nConnection: close\r\n\r\n"
-    async with serving(app_for(feed)) as (_, port), await connect(port) as stream:
-        await stream.send_all(request)
-        head, _, body = (await read_to_the_end(stream)).partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 426 ")
-    assert b"\r\nupgrade: websocket" in head.lower()
-    assert json.loads(body)["code"] == 426
 
 
 async def stall(feed: Feed, port: int) -> trio.SocketStream:

@@ -30,7 +30,7 @@ from supernode.core.events import (
 from supernode.core.identity import ClientId, PeerId, TaskId
 from supernode.core.model import Finding, TaskSpec
 from supernode.core.pieces import MIB, TRAILER, content_size, digest_of, frame_header, piece_range
-from supernode.feed import Gap, Subscription
+from supernode.feed import Feed, Subscription
 from supernode.origin.policy import OriginPolicy, Rule
 from supernode.services import asking, inspection
 from supernode.services.inspection import Inspector
@@ -125,16 +125,17 @@ class Swarm:
         await self._nursery.start(Inspector(self.node.dispatch, policy).run)
 
     async def next(self, kind: type[E]) -> E:
-        return await first(self.news, kind)
+        return await first(self.node.feed, self.news, kind)
 
 
-async def first(news: Subscription, kind: type[E]) -> E:
-    """Wait for the next event of a kind; forget the others."""
-    while True:
-        for item in await news.take():
-            assert not isinstance(item, Gap)
-            if isinstance(item.event, kind):
-                return item.event
+async def first(feed: Feed, news: Subscription, kind: type[E]) -> E:
+    """Wait for the next event of a kind; forget those before."""
+    while await news.news():
+        for published in feed.after(news.last):
+            news.last = published.seq
+            if isinstance(published.event, kind):
+                return published.event
+    raise AssertionError("the feed was closed")
 
 
 @asynccontextmanager

@@ -82,7 +82,7 @@ def rendered(kind: type[Event]) -> str:
     fields: dict[str, Any] = {
         field.name: sample(field.type) for field in msgspec.structs.fields(kind)
     }
-    return text(Published(7, kind(**fields)))
+    return text(Published(7, kind(**fields))).decode()
 
 
 def shown(event: Event) -> dict[str, Any]:

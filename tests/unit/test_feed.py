@@ -61,7 +61,6 @@ from supernode.core.model import CdnStatus, TaskSpec
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 from supernode.feed import (
-    BATCH,
     RECENT,
     REMOVED,
     TO_FETCH,
@@ -359,29 +358,37 @@ async def test_news_between_a_look_and_the_wait_cannot_be_missed() -> None:
 # Reading along.
 
 
-async def numbers(subscription: Subscription, count: int) -> list[int]:
-    """Take so many events and return their numbers."""
-    got: list[int] = []
-    while len(got) < count:
-        for item in await subscription.take():
-            assert isinstance(item, Published)
-            got.append(item.seq)
-    return got
+def taken(subscription: Subscription) -> list[Published]:
+    """Return the events that are there for a subscriber, who has then dealt with them."""
+    events = list(subscription._feed.after(subscription.last))
+    subscription.last += len(events)
+    return events
 
 
-async def test_a_subscriber_gets_what_comes_after_it_in_order() -> None:
-    with trio.fail_after(10):
-        feed = Feed()
-        feed.publish([FAILED])
-        subscription = feed.subscribe()
-        feed.publish([CACHED, FAILED])
-        feed.publish([REGISTERED])
-        items = await subscription.take()
-        assert [(item.seq, item.event) for item in items if isinstance(item, Published)] == [
-            (2, CACHED),
-            (3, FAILED),
-            (4, REGISTERED),
-        ]
+def numbers(subscription: Subscription) -> list[int]:
+    return [published.seq for published in taken(subscription)]
+
+
+def test_a_subscriber_gets_what_comes_after_it_in_order() -> None:
+    feed = Feed()
+    feed.publish([FAILED])
+    subscription = feed.subscribe()
+    feed.publish([CACHED, FAILED])
+    feed.publish([REGISTERED])
+    assert [(each.seq, each.event) for each in taken(subscription)] == [
+        (2, CACHED),
+        (3, FAILED),
+        (4, REGISTERED),
+    ]
+
+
+def test_a_subscriber_may_begin_in_the_past() -> None:
+    feed = Feed(100)
+    feed.publish([CACHED] * 5)
+    assert feed.oldest == 101
+    assert numbers(feed.subscribe(100)) == [101, 102, 103, 104, 105]
+    assert numbers(feed.subscribe(103)) == [104, 105]
+    assert numbers(feed.subscribe(105)) == []
 
 
 async def test_a_subscriber_waits_for_what_comes() -> None:
@@ -390,7 +397,9 @@ async def test_a_subscriber_waits_for_what_comes() -> None:
         got: list[int] = []
 
         async def read(subscription: Subscription) -> None:
-            got.extend(await numbers(subscription, 2))
+            for _ in range(2):
+                assert await subscription.news()
+                got.extend(numbers(subscription))
 
         async with trio.open_nursery() as nursery:
             for _ in range(3):
@@ -401,29 +410,27 @@ async def test_a_subscriber_waits_for_what_comes() -> None:
         assert sorted(got) == [1, 1, 1, 2, 2, 2]
 
 
-async def test_a_subscriber_may_fall_behind_as_far_as_events_are_kept() -> None:
-    with trio.fail_after(10):
-        feed = Feed()
-        feed.publish([FAILED] * 10)
-        subscription = feed.subscribe()
-        feed.publish([CACHED] * RECENT)
-        assert len(await subscription.take()) == BATCH
-        feed.publish([CACHED] * BATCH)
-        expected = list(range(11 + BATCH, 11 + RECENT + BATCH))
-        assert await numbers(subscription, RECENT) == expected
+def test_a_subscriber_may_fall_behind_as_far_as_events_are_kept() -> None:
+    feed = Feed()
+    feed.publish([FAILED] * 10)
+    subscription = feed.subscribe()
+    feed.publish([CACHED] * RECENT)
+    assert subscription.missed() is None
+    assert numbers(subscription) == list(range(11, 11 + RECENT))
 
 
-async def test_one_that_is_too_slow_is_told_what_it_missed_and_goes_on_from_there() -> None:
-    with trio.fail_after(10):
-        feed = Feed()
-        slow, quick = feed.subscribe(), feed.subscribe()
-        feed.publish([CACHED])
-        assert await numbers(quick, 1) == [1]
-        feed.publish([CACHED] * RECENT)
-        assert await slow.take() == [Gap(1, RECENT + 1)]
-        assert await numbers(quick, RECENT) == list(range(2, RECENT + 2))
-        feed.publish([CACHED])
-        assert await numbers(slow, 1) == await numbers(quick, 1) == [RECENT + 2]
+def test_one_that_is_too_slow_is_told_what_it_missed_and_goes_on_from_there() -> None:
+    feed = Feed()
+    slow, quick = feed.subscribe(), feed.subscribe()
+    feed.publish([CACHED])
+    assert numbers(quick) == [1]
+    feed.publish([CACHED] * RECENT)
+    assert slow.missed() == Gap(1, RECENT + 1)
+    assert slow.missed() is None
+    assert quick.missed() is None
+    assert numbers(quick) == list(range(2, RECENT + 2))
+    feed.publish([CACHED])
+    assert numbers(slow) == numbers(quick) == [RECENT + 2]
 
 
 async def test_who_stops_waiting_misses_nothing() -> None:
@@ -431,30 +438,37 @@ async def test_who_stops_waiting_misses_nothing() -> None:
         feed = Feed()
         subscription = feed.subscribe()
         with trio.move_on_after(0):
-            await subscription.take()
+            await subscription.news()
         feed.publish([CACHED])
-        assert await numbers(subscription, 1) == [1]
+        assert await subscription.news()
+        assert numbers(subscription) == [1]
 
 
-async def test_when_the_feed_is_closed_subscribers_get_nothing_more() -> None:
+async def test_when_the_feed_is_closed_subscribers_get_what_happened_before_and_no_more() -> None:
     with trio.fail_after(10):
         feed = Feed()
-        ended: list[str] = []
+        ended: dict[str, list[int]] = {}
 
         async def read(name: str, subscription: Subscription) -> None:
-            while await subscription.take():
-                pass
-            ended.append(name)
+            got: list[int] = []
+            while await subscription.news():
+                got += numbers(subscription)
+            ended[name] = got
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(read, "waits", feed.subscribe())
+            waits = feed.subscribe()
+            nursery.start_soon(read, "waits", waits)
             await wait_all_tasks_blocked()
             behind = feed.subscribe()
             feed.publish([CACHED])
             feed.close()
+            late = feed.subscribe()
+            feed.publish([FAILED])
+            nursery.start_soon(read, "late", late)
+            await wait_all_tasks_blocked()
+            assert ended.pop("late") == []
             nursery.start_soon(read, "behind", behind)
-            nursery.start_soon(read, "late", feed.subscribe())
-        assert sorted(ended) == ["behind", "late", "waits"]
+        assert ended["waits"][0] == ended["behind"][0] == 1
 
 
 async def test_listeners_are_told_of_every_event_at_once() -> None:

@@ -5,6 +5,8 @@ import { address } from "./api.js";
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 8000;
 const BATCH_MS = 250;
+/** How long what comes in one go is gathered: every event is a message of its own. */
+const GATHER_MS = 20;
 
 export class Feed {
   /**
@@ -18,6 +20,7 @@ export class Feed {
     this.pause = FIRST_PAUSE_MS;
     this.socket = null;
     this.timer = 0;
+    this.gathered = [];
     addEventListener("online", () => this.retryNow());
     document.addEventListener("visibilitychange", () => document.hidden || this.retryNow());
   }
@@ -50,7 +53,7 @@ export class Feed {
       this.pause = FIRST_PAUSE_MS;
       this.onLink("live");
     };
-    socket.onmessage = (message) => this.take(parsed(message.data));
+    socket.onmessage = (message) => this.gather(message.data);
     socket.onclose = () => {
       if (this.socket !== socket) return;
       this.socket = null;
@@ -60,19 +63,12 @@ export class Feed {
     };
   }
 
-  take(events) {
-    const fresh = events.filter((event) => event.type === "gap" || event.seq > this.last);
-    for (const event of fresh) this.last = event.type === "gap" ? event.to : event.seq;
-    if (fresh.length) this.onEvents(fresh);
-  }
-}
-
-/** A message is one event, an array of them, or one on each line. */
-function parsed(text) {
-  try {
-    const value = JSON.parse(text);
-    return Array.isArray(value) ? value : [value];
-  } catch {
-    return text.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  gather(text) {
+    const event = JSON.parse(text);
+    const number = event.type === "gap" ? event.to : event.seq;
+    if (number <= this.last) return;
+    this.last = number;
+    if (!this.gathered.length) setTimeout(() => this.onEvents(this.gathered.splice(0)), GATHER_MS);
+    this.gathered.push(event);
   }
 }

@@ -29,7 +29,8 @@ export async function readEvents(task, seq) {
       const parts = (rest + value).split("\n");
       rest = parts.pop();
       for (const line of parts) {
-        const event = line ? JSON.parse(line) : { type: "gap" };
+        if (!line) continue; // a sign of life
+        const event = JSON.parse(line);
         if (event.seq > seq) return events;
         if (event.type !== "gap") events.push(event);
         if (event.seq === seq) return events;
