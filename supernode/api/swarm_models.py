@@ -164,7 +164,7 @@ class BusyRates(Model, kw_only=True):
     origin: float | None = None
     seed: Annotated[float | None, _about("All uploads of the supernode together.")] = None
     peers: Annotated[float, _about("The sum of the peers' uploads.")]
-    slowest: Annotated[float | None, _about("Of the slowest client's downloads.")] = None
+    fastest: Annotated[float | None, _about("Of the fastest client's downloads.")] = None
 
 
 class SwarmProgress(Model, kw_only=True):
@@ -191,7 +191,7 @@ class SwarmProgress(Model, kw_only=True):
         float | None,
         _about(
             "Seconds in which no swarm of such links could do it: the largest of F/u_origin (if "
-            "the origin is read), F/u_seed, F/d_min and N·F/(u_seed + Σu_i)."
+            "the origin is read), F/u_seed, F/d and N·F/(u_seed + Σu), with the rates that are known."
         ),
     ] = field(default=None, name="lowerBound")
     efficiency: Annotated[

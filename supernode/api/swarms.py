@@ -193,10 +193,10 @@ def _bytes_left(task: Task) -> int | None:
 
 def _lower_bound(task: Task, wave: Wave, rates: Rates) -> float | None:
     """Return in how many seconds links as fast as these could do it at best; None: not known."""
-    if not task.length or not rates.seed or not rates.slowest:
+    if not task.length or not rates.seed or not rates.fastest:
         return None
     size, all_of_it = task.length, wave.clients * task.length
-    bounds = [size / rates.seed, size / rates.slowest, all_of_it / (rates.seed + rates.peers)]
+    bounds = [size / rates.seed, size / rates.fastest, all_of_it / (rates.seed + rates.peers)]
     if rates.origin and wave.origin.bytes >= size // 2:
         bounds.append(wave.origin.bytes / rates.origin)
     return max(bounds)

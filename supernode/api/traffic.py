@@ -61,6 +61,7 @@ class Meter:
     """What one end of links has carried, and for how long it was busy."""
 
     bytes: int = 0
+    pieces: int = 0
     _busy: float = 0.0
     _under_way: int = 0
     _since: float = 0.0
@@ -83,10 +84,21 @@ class Meter:
         """Whether something is under way."""
         return self._under_way > 0
 
+    def count(self, size: int) -> None:
+        """Note that a piece has come."""
+        self.bytes += size
+        self.pieces += 1
+
     def rate(self, now: float) -> float | None:
-        """Return bytes/s while busy; None: nothing has come yet."""
+        """Return bytes/s while busy; None: nothing has come yet.
+
+        Of each piece that is under way a half is taken to have come: or everything would seem
+        slow at first.
+        """
         busy = self._busy + (now - self._since if self._under_way else 0.0)
-        return self.bytes / busy if self.bytes and busy > 0 else None
+        if not self.pieces or busy <= 0:
+            return None
+        return (self.bytes + self._under_way * self.bytes / self.pieces / 2) / busy
 
 
 class Rates(NamedTuple):
@@ -96,13 +108,13 @@ class Rates(NamedTuple):
         origin: of the origin.
         seed: of the supernode's uploads.
         peers: the sum of all peers' uploads.
-        slowest: of the slowest client's downloads.
+        fastest: of the fastest client's downloads.
     """
 
     origin: float | None = None
     seed: float | None = None
     peers: float = 0.0
-    slowest: float | None = None
+    fastest: float | None = None
 
 
 class Ring:
@@ -142,7 +154,7 @@ class Wave:
     origin: Meter = field(default_factory=Meter)
     _givers: dict[PeerId | None, Meter] = field(default_factory=dict)
     _takers: dict[ClientId, Meter] = field(default_factory=dict)
-    _slowest: float | None = None
+    _fastest: float | None = None
     _overdue: set[int] = field(default_factory=set)
     _at_the_end: Rates | None = None
 
@@ -157,7 +169,7 @@ class Wave:
             origin=self.origin.rate(now),
             seed=seed.rate(now) if seed else None,
             peers=sum(rate for rate in peers if rate),
-            slowest=min((rate for rate in [*takers, self._slowest] if rate), default=None),
+            fastest=max((rate for rate in [*takers, self._fastest] if rate), default=None),
         )
 
     def rate_of(self, client: ClientId, now: float) -> float | None:
@@ -180,7 +192,7 @@ class Wave:
         if len(self._takers) == 1:
             self.end(at)
         elif not failed and (rate := taker.rate(at)):
-            self._slowest = min(rate, self._slowest or rate)
+            self._fastest = max(rate, self._fastest or rate)
         self.clients -= failed
         self._takers.pop(client, None)
 
@@ -207,7 +219,7 @@ class Wave:
         """Note that a client has a piece."""
         for meter in (self._givers.get(source), self._takers.get(client)):
             if meter is not None:
-                meter.bytes += size
+                meter.count(size)
 
     def lease_overdue(self, event: LeaseOverdue) -> None:
         """Note that a piece is probably not under way any longer."""
@@ -317,7 +329,7 @@ class Traffic:
     def _cached(self, event: PieceCached) -> None:
         wave = self._present(event)
         size = digest_length(event.digest) - FRAME_BYTES
-        wave.origin.bytes += size
+        wave.origin.count(size)
         self._count(wave, Amounts(origin=size), event.at)
 
     def _fetch_ended(self, event: TaskFinished | TaskFailed) -> None:

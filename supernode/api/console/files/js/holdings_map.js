@@ -9,8 +9,8 @@ import { el } from "./dom.js";
 import { plural } from "./format.js";
 
 const LOWEST_ROW = 1;
-const HIGHEST_ROW = 14;
-const ROOM = 220;
+const HIGHEST_ROW = 26;
+const ROOM = 260;
 
 export class HoldingsMap {
   constructor() {

@@ -24,6 +24,9 @@ export class Model {
     /** What only a new reading can tell. */
     this.stale = new Set();
     this.meters = new Map();
+    /** Host names that more than one peer has, when there were so many peers. */
+    this.namesakes = new Set();
+    this.named = 0;
   }
 
   /** The supernode's present time, in ms. */
@@ -36,6 +39,22 @@ export class Model {
     this.ahead = Date.parse(data.time) - Date.now();
     this.traffic.load(data);
     this.begin("overview", seq);
+  }
+
+  /** What a peer is called: its host, and its port if others of that host are known. */
+  nameOfPeer(id) {
+    const peer = this.peers.get(id);
+    if (!peer) return id;
+    if (this.named !== this.peers.size) {
+      const seen = new Set();
+      this.namesakes.clear();
+      for (const { hostName } of this.peers.values()) {
+        if (seen.has(hostName)) this.namesakes.add(hostName);
+        seen.add(hostName);
+      }
+      this.named = this.peers.size;
+    }
+    return this.namesakes.has(peer.hostName) ? `${peer.hostName}:${peer.port}` : peer.hostName;
   }
 
   loadTasks({ seq, data }) {
@@ -95,6 +114,7 @@ export class Model {
     switch (part) {
       case "overview":
         this.traffic.apply(event, at);
+        this.overview.leases = Math.max(0, this.overview.leases + leasesOf(event));
         break;
       case "tasks":
         this.applyToTasks(event, at);
@@ -231,4 +251,20 @@ function applyToHolder(peer, event) {
       return;
   }
   peer.slotsUsed = Math.max(0, (peer.slotsUsed || 0) - 1);
+}
+
+/** How many leases more there are after an event. */
+function leasesOf(event) {
+  switch (event.type) {
+    case "piece.assigned":
+      return 1;
+    case "piece.finished":
+      return event.lease == null ? 0 : -1;
+    case "piece.failed":
+    case "lease.expired":
+    case "lease.released":
+      return -1;
+    default:
+      return 0;
+  }
 }

@@ -4,7 +4,8 @@ import { colours, onChange } from "./colours.js";
 import { el } from "./dom.js";
 import { clock, rate } from "./format.js";
 
-const SPAN_SECONDS = 300;
+const LONGEST_SPAN = 300;
+const SHORTEST_SPAN = 60;
 const HEIGHT = 220;
 
 export class RateChart {
@@ -17,25 +18,25 @@ export class RateChart {
     this.forget = onChange(() => this.plot && this.plot.redraw(false));
   }
 
-  /** Show the rates up to `now`, in ms; at most once a second. */
-  draw(traffic, now) {
+  /** Show the rates from `began` up to `now`, in ms; at most once a second. */
+  draw(traffic, began, now) {
     const second = Math.floor(now / 1000);
     if (second === this.second || !this.element.clientWidth) return;
     this.second = second;
-    const { times, origin, seed, peers } = traffic.rates(now, SPAN_SECONDS);
+    const { times, origin, seed, peers } = traffic.rates(now, Math.max(SHORTEST_SPAN, Math.min(LONGEST_SPAN, second - Math.floor(began / 1000))));
     const data = [times, origin, seed, peers];
     if (this.plot) this.plot.setData(data);
     else this.plot = new uPlot(this.options(), data, this.element);
     if (second % 5 === 0 || !this.said) {
       this.said = true;
       const last = (values) => rate(values[values.length - 1]);
-      this.element.setAttribute("aria-label", `Bytes per second over the last five minutes; now ${last(origin)} from origins, ${last(seed)} from the supernode, ${last(peers)} from peers`);
+      this.element.setAttribute("aria-label", `Bytes per second over the last minutes; now ${last(origin)} from origins, ${last(seed)} from the supernode, ${last(peers)} from peers`);
     }
   }
 
   options() {
     const stroke = (name) => () => colours()[name];
-    const fill = (name) => () => `${colours()[name]}22`;
+    const fill = (name) => () => `${colours()[name]}1c`;
     const line = (label, name) => ({ label, stroke: stroke(name), fill: fill(name), width: 1.75, points: { show: false }, value: (_, value) => rate(value) });
     const axis = { stroke: stroke("quiet"), font: "11px system-ui, sans-serif", grid: { stroke: stroke("line"), width: 1 }, ticks: { show: false } };
     return {

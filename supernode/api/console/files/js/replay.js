@@ -21,14 +21,13 @@ export class Replay {
     this.swarm = null;
     this.at = 0;
     this.open = el("button", { type: "button", onclick: () => this.begin() }, "Replay");
-    this.note = el("span.note", { role: "status" });
+    this.note = el("p.note", { role: "status" });
     this.play = el("button", { type: "button", onclick: () => this.toggle() }, "Play");
     this.speed = el("button", { type: "button", onclick: () => this.faster(), title: "Faster" });
     this.slider = el("input", { type: "range", min: 0, value: 0, step: 1, "aria-label": "Time", oninput: () => this.seek(Number(this.slider.value)) });
     this.time = el("output");
     this.live = el("button.primary", { type: "button", onclick: () => this.end() }, "Back to live");
-    this.controls = el("div.controls", { hidden: true }, this.play, this.speed, this.slider, this.time, this.live);
-    this.element = el("section.replay", { "aria-label": "Replay" }, this.open, this.note, this.controls);
+    this.controls = el("section.controls", { hidden: true, "aria-label": "Replay" }, this.play, this.speed, this.slider, this.time, this.live);
     this.setSpeed(SPEEDS[1]);
   }
 

@@ -74,11 +74,12 @@ export class SwarmGraph {
       const from = lease.holder === SEED ? middle : spots.get(ofPeer.get(lease.holder));
       if (!from || !to) continue;
       const path = paths[lease.overdue ? "overdue" : lease.holder === SEED ? "seed" : "peers"];
-      const [bendX, bendY] = [(from[0] + to[0]) / 2, (from[1] + to[1]) / 2];
+      // Peers' lines bend to their right: there and back are two, and none crosses the middle.
+      const bend = lease.holder === SEED ? 0 : 0.18;
+      const by = [(from[0] + to[0]) / 2 - (to[1] - from[1]) * bend, (from[1] + to[1]) / 2 + (to[0] - from[0]) * bend];
       path.moveTo(...from);
-      if (lease.holder === SEED) path.lineTo(...to);
-      else path.quadraticCurveTo(bendX + (middle[0] - bendX) * 0.25, bendY + (middle[1] - bendY) * 0.25, ...to);
-      if (few) arrow(path, from, to);
+      path.quadraticCurveTo(...by, ...to);
+      if (few) arrow(path, by, to);
     }
     context.lineWidth = few ? 1.6 : 1;
     context.globalAlpha = few ? 0.85 : Math.max(0.18, Math.min(0.7, 120 / swarm.leases.size));
@@ -123,10 +124,16 @@ export class SwarmGraph {
   label(context, client, x, y, radius, middle) {
     const name = this.nameOf(client);
     context.fillStyle = colours().quiet;
+    context.strokeStyle = colours().panel;
+    context.lineWidth = 3;
+    context.lineJoin = "round";
     context.font = "11px system-ui, sans-serif";
     context.textAlign = "center";
     context.textBaseline = y < middle[1] ? "bottom" : "top";
-    context.fillText(name.length > 18 ? `${name.slice(0, 17)}…` : name, x, y + (y < middle[1] ? -radius - 3 : radius + 4));
+    const shown = name.length > 18 ? `${name.slice(0, 17)}…` : name;
+    const place = [x, y + (y < middle[1] ? -radius - 3 : radius + 4)];
+    context.strokeText(shown, ...place);
+    context.fillText(shown, ...place);
   }
 
   drawSeed(context, [x, y]) {

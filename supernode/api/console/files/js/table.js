@@ -7,7 +7,7 @@ export class Table {
   /**
    * @param caption what it lists.
    * @param columns each with `title`, `cell(td, row, slot)`, which fills a cell (or returns its
-   *   text); perhaps `value(row)`, to sort by; `wide`, `numeric`, `optional` (left out on a phone).
+   *   text); perhaps `value(row)`, to sort by; `wide`, `bar`, `numeric`, `optional` (left out on a phone).
    * @param key what tells rows apart.
    * @param sort index of the column to sort by, negative numbers for the greatest first: ~index.
    */
@@ -94,7 +94,7 @@ export class Table {
 }
 
 function classes(column) {
-  return [column.numeric && "number", column.optional && "optional", column.wide && "wide"].filter(Boolean).join(" ");
+  return [column.numeric && "number", column.optional && "optional", column.wide && "wide", column.bar && "bar-column"].filter(Boolean).join(" ");
 }
 
 function comparing(value, down, key) {

@@ -45,10 +45,10 @@ export function waitingClients(clients, running) {
 }
 
 /** Who gave a piece, or is to: a peer's short name, or the supernode. */
-export function holder(id, peers) {
+export function holder(id, nameOf) {
   if (!id) return "somebody";
   if (id === "seed") return "supernode";
-  return (peers && peers.get(id) && peers.get(id).hostName) || id;
+  return nameOf(id);
 }
 
 const REASON_OF_CHOICE = {
@@ -59,10 +59,10 @@ const REASON_OF_CHOICE = {
 };
 
 /** What an event says besides its type, in a line. */
-export function detail(event, peers) {
+export function detail(event, nameOf) {
   const piece = event.piece != null ? `piece ${event.piece}` : "";
   const client = event.client ? `to ${event.client}` : "";
-  const from = event.holder ? `from ${holder(event.holder, peers)}` : "";
+  const from = event.holder ? `from ${holder(event.holder, nameOf)}` : "";
   switch (event.type) {
     case "piece.cached":
       return `${piece}, ${bytes(event.bytes)}`;

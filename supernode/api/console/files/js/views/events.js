@@ -62,7 +62,7 @@ export class EventsView {
   }
 
   draw() {
-    const { log, peers, tasks } = this.app.model;
+    const { log } = this.app.model;
     if (this.seen === log.seen && !this.dirty && !this.held) return;
     this.seen = log.seen;
     const events = this.held && !this.dirty ? this.held.events : log.newest(MOST_SHOWN, this.wanted);
@@ -74,7 +74,7 @@ export class EventsView {
     let place = this.body.firstChild;
     for (const event of events) {
       const key = event.seq ?? `gap ${event.from}`;
-      const line = this.lines.get(key) || row(event, peers, tasks);
+      const line = this.lines.get(key) || row(event, this.app.model);
       shown.set(key, line);
       if (line === place) place = place.nextSibling;
       else this.body.insertBefore(line, place);
@@ -86,12 +86,12 @@ export class EventsView {
   close() {}
 }
 
-function row(event, peers, tasks) {
-  const task = event.task && tasks.get(event.task);
+function row(event, model) {
+  const task = event.task && model.tasks.get(event.task);
   const name = task ? fileName(task.taskURL) : shortId(event.task || "");
   return el("tr", {},
     el("td.time", {}, event.time ? clock(Date.parse(event.time), true) : "–"),
     el("td", {}, el("span.type", { "data-tone": tone(event.type) }, event.type)),
-    el("td.what", {}, detail(event, peers)),
+    el("td.what", {}, detail(event, (id) => model.nameOfPeer(id))),
     el("td", {}, event.task ? el("a", { href: `#/tasks/${encodeURIComponent(event.task)}` }, name) : ""));
 }

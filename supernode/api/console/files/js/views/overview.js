@@ -1,5 +1,6 @@
 // The overview: what P2P saved, how fast it is, which tasks there are.
 
+import { MOST_LISTED } from "../api.js";
 import { el, Badge, Bar, Figure } from "../dom.js";
 import { bytes, count, fileName, percent, plural, rate } from "../format.js";
 import { RateChart } from "../rate_chart.js";
@@ -48,11 +49,11 @@ export class OverviewView {
     this.saved.set(given ? percent(total.peers / given) : "–", given ? `${bytes(given)} to clients in all` : "nothing yet");
     const rates = model.traffic.rates(now, 1);
     for (const [source, figure] of Object.entries(this.figures)) figure.set(bytes(total[source]), rate(rates[source][0]));
-    this.chart.draw(model.traffic, now);
+    this.chart.draw(model.traffic, Date.parse(model.overview.started), now);
     this.drawFacts(model);
     this.table.show([...model.tasks.values()]);
     const known = Object.values(model.overview.tasks).reduce((sum, number) => sum + number, 0);
-    this.more.hidden = known <= 1000;
+    this.more.hidden = known <= MOST_LISTED;
     this.more.textContent = `The newest ${count(model.tasks.size)} of ${count(known)} tasks.`;
   }
 
@@ -62,12 +63,12 @@ export class OverviewView {
     const some = (form) => tasks.filter(form).length;
     const running = tasks.reduce((sum, task) => sum + (task.running || 0), 0);
     const failed = some((task) => /FAILED|SOURCE_ERROR/.test(task.cdnStatus));
-    this.facts.tasks.set(count(Math.max(tasks.length, overview.tasks ? 0 : 0)), [plural(some((task) => task.cdnStatus === "RUNNING"), "fetch").replace("fetchs", "fetches"), failed && `${failed} failed`].filter(Boolean).join(", "));
+    const fetched = some((task) => task.cdnStatus === "RUNNING");
+    this.facts.tasks.set(count(tasks.length), [`${count(fetched)} being fetched`, failed && `${count(failed)} failed`].filter(Boolean).join(", "));
     const peers = [...model.peers.values()];
     const away = [overview.peers.silent && `${count(overview.peers.silent)} silent`, overview.peers.quarantined && `${count(overview.peers.quarantined)} quarantined`].filter(Boolean);
-    this.facts.peers.set(count(Math.max(peers.length, peers.length === 1000 ? overview.peers.known : 0)), away.join(", ") || plural(running, "download"));
-    const under = peers.reduce((sum, peer) => sum + (peer.slotsUsed || 0), 0);
-    this.facts.leases.set(count(overview.leases), `${count(under)} from peers`);
+    this.facts.peers.set(count(peers.length < MOST_LISTED ? peers.length : overview.peers.known), away.join(", ") || "all heard of");
+    this.facts.leases.set(count(overview.leases), plural(running, "download"));
     const preheats = [...model.preheats.values()];
     const open = preheats.filter((preheat) => /WAITING|RUNNING/.test(preheat.status)).length;
     const bad = preheats.filter((preheat) => preheat.status === "FAILED").length;
@@ -104,6 +105,8 @@ function taskTable(model) {
       { title: "Rate", numeric: true, value: (task) => model.meter(task.ID).rate(model.now()), cell: (_, task) => rateOf(model, task) },
       {
         title: "At the supernode",
+        bar: true,
+        optional: true,
         value: share,
         cell: (cell, task, slot) => part(cell, slot, () => new Bar("Share of the file that the supernode has", "seed"), share(task)),
       },

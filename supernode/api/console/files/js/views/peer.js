@@ -45,7 +45,7 @@ export class PeerView {
       sort: 0,
       columns: [
         { title: "File", wide: true, value: (holding) => fileName(holding.taskURL), cell: (cell, holding, slot) => link(cell, slot, `#/tasks/${encodeURIComponent(holding.taskID)}`, fileName(holding.taskURL), holding.taskURL) },
-        { title: "Has", value: share, cell: (cell, holding, slot) => part(cell, slot, () => new Bar("Share of the file", "peers"), share(holding)) },
+        { title: "Has", bar: true, value: share, cell: (cell, holding, slot) => part(cell, slot, () => new Bar("Share of the file", "peers"), share(holding)) },
         { title: "", numeric: true, cell: (_, holding) => percent(share(holding)) },
         { title: "From supernode", numeric: true, optional: true, value: (holding) => holding.fromSeed, cell: (_, holding) => bytes(holding.fromSeed) },
         { title: "From peers", numeric: true, optional: true, value: (holding) => holding.fromPeers, cell: (_, holding) => bytes(holding.fromPeers) },
@@ -104,7 +104,7 @@ export class PeerView {
     const { activity, figures } = this;
     const { peer } = activity;
     const given = peer.given || { bytes: 0, pieces: 0, failed: 0 };
-    say(this.name, peer.hostName);
+    say(this.name, this.app.model.nameOfPeer(this.id) === this.id ? peer.hostName : this.app.model.nameOfPeer(this.id));
     say(this.about, `${peer.IP} port ${peer.port}${peer.version ? `, version ${peer.version}` : ""}; known since ${moment(Date.parse(peer.created))}`);
     this.badge.set(this.problem ? ["gone", "bad"] : state({ ...peer, silent: activity.silent }));
     this.evidence.hidden = !peer.evidence;

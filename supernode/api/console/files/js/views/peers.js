@@ -1,5 +1,6 @@
 // All peers.
 
+import { MOST_LISTED } from "../api.js";
 import { Badge, el } from "../dom.js";
 import { ago, bytes, count } from "../format.js";
 import { link, part, Table } from "../table.js";
@@ -19,7 +20,7 @@ export class PeersView {
       perPage: 50,
       sort: ~3,
       columns: [
-        { title: "Host", wide: true, value: (peer) => peer.hostName, cell: (cell, peer, slot) => link(cell, slot, `#/peers/${encodeURIComponent(peer.ID)}`, peer.hostName, peer.ID) },
+        { title: "Host", wide: true, value: (peer) => peer.hostName, cell: (cell, peer, slot) => link(cell, slot, `#/peers/${encodeURIComponent(peer.ID)}`, model.nameOfPeer(peer.ID), peer.ID) },
         { title: "Address", optional: true, value: (peer) => peer.IP, cell: (_, peer) => `${peer.IP.includes(":") ? `[${peer.IP}]` : peer.IP}:${peer.port}` },
         { title: "Downloads", numeric: true, value: (peer) => peer.downloads || 0, cell: (_, peer) => count(peer.downloads || 0) },
         { title: "Gave", numeric: true, value: (peer) => (peer.given ? peer.given.bytes : 0), cell: (_, peer) => (peer.given ? bytes(peer.given.bytes) : "–") },
@@ -46,7 +47,7 @@ export class PeersView {
     const wanted = (peer) => `${peer.hostName} ${peer.IP}:${peer.port}`.toLowerCase().includes(this.filter);
     this.table.show([...model.peers.values()].filter(wanted));
     const { known } = model.overview.peers;
-    this.more.hidden = known <= 1000;
+    this.more.hidden = known <= MOST_LISTED;
     this.more.textContent = `${count(model.peers.size)} of ${count(known)} peers.`;
   }
 

@@ -19,7 +19,7 @@ export class TaskView {
     this.id = id;
     this.progress = null;
     this.problem = "";
-    this.nameOf = (client) => (app.model.peers.get(client.peer) || {}).hostName || client.id;
+    this.nameOf = (client) => client.peer ? app.model.nameOfPeer(client.peer) : client.id;
     this.pieces = new PieceMap();
     this.holdings = new HoldingsMap();
     this.graph = new SwarmGraph(this.nameOf);
@@ -49,7 +49,7 @@ export class TaskView {
       rate: new Figure("Rate"),
       left: new Figure("Time left"),
       saved: new Figure("Given by peers"),
-      efficiency: new Figure("Of the best there can be", { hint: "Lower bound of such links, divided by the time it takes: max(F/u_origin, F/u_seed, F/d_min, N·F/(u_seed + Σu))" }),
+      efficiency: new Figure("Of the best there can be", { hint: "Lower bound of such links, divided by the time it takes: max(F/u_origin, F/u_seed, F/d, N·F/(u_seed + Σu))" }),
     };
     this.why = el("p.why");
     this.whyTitle = el("strong");
@@ -62,17 +62,19 @@ export class TaskView {
         el("h2", { id: "progress" }, "Progress"),
         el("dl.figures.large", {}, ...Object.values(this.figures).map((figure) => figure.element)),
         el("div.waiting", {}, el("h3", {}, "Why waiting?"), this.why)),
-      this.replay.element,
+      this.replay.controls,
       el("div.columns", {},
         el("section.panel", { "aria-labelledby": "pieces" },
           el("h2", { id: "pieces" }, "Pieces"), this.pieces.element,
           el("h3", {}, "Who has which"), this.holdings.element),
         el("section.panel", { "aria-labelledby": "swarm" },
-          el("h2", { id: "swarm" }, "Who feeds whom"), this.graph.element)),
+          el("h2", { id: "swarm" }, "Who feeds whom"), this.graph.element,
+          el("ul.legend", {}, ...[["seed", "from the supernode"], ["peers", "from a peer"], ["bad", "overdue"]].map(([colour, text]) => el("li", {}, el(`i.${colour}`), text))))),
       el("section.panel", { "aria-labelledby": "clients" }, el("h2", { id: "clients" }, "Clients"), this.table.element));
     this.element = el("div.view.task", {},
       el("div.head", {}, el("div", {}, el("a.up", { href: "#/" }, "Tasks"), el("div.titled", {}, this.name, this.badge.element), this.url),
-        el("div.actions", {}, el("a.button", { href: `#/events?task=${encodeURIComponent(this.id)}` }, "Events"), this.pause, this.remove)),
+        el("div.actions", {}, el("a.button", { href: `#/events?task=${encodeURIComponent(this.id)}` }, "Events"), this.replay.open, this.pause, this.remove)),
+      this.replay.note,
       this.gone, this.content);
   }
 
@@ -84,7 +86,7 @@ export class TaskView {
       caption: "Clients",
       empty: "Nobody downloads it.",
       key: (client) => client.id,
-      sort: 1,
+      sort: ~1,
       columns: [
         {
           title: "Client",
@@ -94,13 +96,13 @@ export class TaskView {
             link(cell, slot, client.peer ? `#/peers/${encodeURIComponent(client.peer)}` : null, this.nameOf(client), client.id);
           },
         },
-        { title: "Has", value: share, cell: (cell, client, slot) => part(cell, slot, () => new Bar("Share of the file", "peers"), share(client)) },
+        { title: "Has", bar: true, value: share, cell: (cell, client, slot) => part(cell, slot, () => new Bar("Share of the file", "peers"), share(client)) },
         { title: "", numeric: true, cell: (_, client) => percent(share(client)) },
         { title: "Rate", numeric: true, value: rateOf, cell: (_, client) => (rateOf(client) >= 1 ? rate(rateOf(client)) : "–") },
         { title: "From supernode", numeric: true, optional: true, value: (client) => client.fromSeed, cell: (_, client) => bytes(client.fromSeed) },
         { title: "From peers", numeric: true, optional: true, value: (client) => client.fromPeers, cell: (_, client) => bytes(client.fromPeers) },
         { title: "Under way", numeric: true, optional: true, value: (client) => client.leases, cell: (_, client) => (client.leases ? count(client.leases) : "–") },
-        { title: "State", value: (client) => status(client.status)[0], cell: (cell, client, slot) => part(cell, slot, () => new Badge(), status(client.status)) },
+        { title: "State", optional: true, value: (client) => status(client.status)[0], cell: (cell, client, slot) => part(cell, slot, () => new Badge(), status(client.status)) },
       ],
     });
   }
