@@ -191,7 +191,7 @@ class SwarmProgress(Model, kw_only=True):
         float | None,
         _about(
             "Seconds in which no swarm of such links could do it: the largest of F/u_origin (if "
-            "the origin is read), F/u_seed, F/d and N·F/(u_seed + Σu), with the rates that are known."
+            "the origin is read), F/u_seed, F/d and N·F/(u_seed + Σu), at the rates that are known."
         ),
     ] = field(default=None, name="lowerBound")
     efficiency: Annotated[

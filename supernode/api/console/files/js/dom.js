@@ -1,5 +1,7 @@
 // Elements without markup: made by name, and touched only where something changes.
 
+import { percent } from "./format.js";
+
 /** Make an element: attributes by name, `on…` listeners, then children: nodes or text. */
 export function el(name, attributes = {}, ...children) {
   const [tag, ...classes] = name.split(".");
@@ -41,6 +43,20 @@ export class Bar {
     const width = `${percent.toFixed(1)}%`;
     if (this.fill.style.width !== width) this.fill.style.width = width;
     mark(this.element, "aria-valuenow", Math.floor(percent));
+  }
+}
+
+/** A bar, and the same in numbers. */
+export class Share {
+  constructor(label, tone) {
+    this.bar = new Bar(label, tone);
+    this.text = el("span.number");
+    this.element = el("span.share", {}, this.bar.element, this.text);
+  }
+
+  set(share) {
+    this.bar.set(share);
+    say(this.text, percent(share));
   }
 }
 

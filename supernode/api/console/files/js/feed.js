@@ -1,6 +1,6 @@
 // The live events: one websocket that comes back, and goes on where it broke off.
 
-import { address } from "./api.js";
+import { address, overview } from "./api.js";
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 8000;
@@ -43,8 +43,15 @@ export class Feed {
     }
   }
 
-  connect() {
+  async connect() {
     this.timer = 0;
+    try {
+      // One that has lost its memory counts from its beginning.
+      this.last = Math.min(this.last, (await overview()).seq);
+    } catch {
+      this.again();
+      return;
+    }
     const url = address(`events?batch=${BATCH_MS}&since=${this.last}`);
     url.protocol = url.protocol.replace("http", "ws");
     const socket = new WebSocket(url);
@@ -57,10 +64,15 @@ export class Feed {
     socket.onclose = () => {
       if (this.socket !== socket) return;
       this.socket = null;
-      this.onLink("lost");
-      this.timer = setTimeout(() => this.connect(), this.pause * (0.5 + Math.random()));
-      this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_MS);
+      this.again();
     };
+  }
+
+  /** Try once more, after a pause that grows. */
+  again() {
+    this.onLink("lost");
+    this.timer = setTimeout(() => this.connect(), this.pause * (0.5 + Math.random()));
+    this.pause = Math.min(this.pause * 2, LONGEST_PAUSE_MS);
   }
 
   gather(text) {

@@ -29,7 +29,7 @@ export class HoldingsMap {
       return;
     }
     const row = Math.max(LOWEST_ROW, Math.min(HIGHEST_ROW, Math.floor(ROOM / clients.length)));
-    const shown = Math.min(clients.length, Math.floor(ROOM / row) * (row === 1 ? 2 : 1));
+    const shown = Math.min(clients.length, Math.floor(ROOM / row));
     this.paint(swarm, clients, shown);
     const height = shown * row;
     const context = this.canvas.clear(width, height);

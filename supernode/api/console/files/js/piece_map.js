@@ -69,7 +69,7 @@ export class PieceMap {
 
   colour(swarm, piece, most, shown) {
     const copies = swarm.copies[piece];
-    if (copies) return between(between(shown.panel, shown.peers, 0.3), shown.peers, most > 1 ? (copies - 1) / (most - 1) : 0);
+    if (copies) return between(between(shown.panel, shown.peers, 0.3), shown.peers, most > 1 ? Math.log(copies) / Math.log(most) : 0);
     return swarm.seeded[piece] ? between(shown.panel, shown.seed, 0.75) : shown.shade;
   }
 

@@ -24,7 +24,7 @@ export class Table {
     this.back = el("button", { type: "button", onclick: () => this.turn(-1) }, "Previous");
     this.next = el("button", { type: "button", onclick: () => this.turn(1) }, "Next");
     this.pager = el("nav.pager", { "aria-label": `Pages: ${caption}` }, this.range, this.back, this.next);
-    this.element = el("div.table", {}, el("div.scroll", { tabindex: 0, role: "region", "aria-label": caption }, this.table), this.empty, this.pager);
+    this.element = el("div.table", {}, el("div.scroll", { tabindex: 0, role: "group", "aria-label": caption }, this.table), this.empty, this.pager);
   }
 
   heading(column, index) {

@@ -4,7 +4,7 @@ import { el, mark, say } from "../dom.js";
 import { clock, count, fileName, shortId } from "../format.js";
 import { detail, tone } from "../words.js";
 
-const MOST_SHOWN = 200;
+const MOST_SHOWN = 100;
 /** What is of interest only to those who look for it. */
 const NOISE = /^(peer\.seen|download\.seen|pieces\.offered|lease\.released)$/;
 const KINDS = ["task", "piece", "lease", "download", "peer", "preheat", "disk", "daemon"];
@@ -30,7 +30,7 @@ export class EventsView {
       el("div.head", {}, el("h1", {}, "Events"), el("div.actions", {}, this.hold)),
       el("div.filters", { role: "search", "aria-label": "Which events" }, this.type, this.text, this.task, this.peer, el("label.check", {}, this.all, "signs of life too")),
       el("section.panel", { "aria-label": "Events" }, this.state,
-        el("div.scroll", { tabindex: 0, role: "region", "aria-label": "Events" },
+        el("div.scroll", { tabindex: 0, role: "group", "aria-label": "Events" },
           el("table.log", {}, el("caption", {}, "Events, newest first"),
             el("thead", {}, el("tr", {}, ...["Time", "Type", "What", "Task"].map((title) => el("th", { scope: "col" }, title)))), this.body))));
     this.refilter();

@@ -1,7 +1,7 @@
 // The overview: what P2P saved, how fast it is, which tasks there are.
 
 import { MOST_LISTED } from "../api.js";
-import { el, Badge, Bar, Figure } from "../dom.js";
+import { Badge, Bar, el, Figure, Share } from "../dom.js";
 import { bytes, count, fileName, percent, plural, rate } from "../format.js";
 import { RateChart } from "../rate_chart.js";
 import { link, part, Table } from "../table.js";
@@ -108,7 +108,7 @@ function taskTable(model) {
         bar: true,
         optional: true,
         value: share,
-        cell: (cell, task, slot) => part(cell, slot, () => new Bar("Share of the file that the supernode has", "seed"), share(task)),
+        cell: (cell, task, slot) => part(cell, slot, () => new Share("Share of the file that the supernode has", "seed"), share(task)),
       },
       { title: "Size", numeric: true, optional: true, value: (task) => task.httpFileLength ?? -1, cell: (_, task) => bytes(task.httpFileLength) },
       {

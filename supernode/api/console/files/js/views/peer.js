@@ -2,8 +2,8 @@
 
 import * as actions from "../actions.js";
 import * as api from "../api.js";
-import { Badge, Bar, el, Figure, say } from "../dom.js";
-import { ago, bytes, clock, count, fileName, moment, percent, plural } from "../format.js";
+import { Badge, el, Figure, say, Share } from "../dom.js";
+import { ago, bytes, clock, count, fileName, moment, plural } from "../format.js";
 import { link, part, Table } from "../table.js";
 import { status } from "../words.js";
 import { state } from "./peers.js";
@@ -45,8 +45,7 @@ export class PeerView {
       sort: 0,
       columns: [
         { title: "File", wide: true, value: (holding) => fileName(holding.taskURL), cell: (cell, holding, slot) => link(cell, slot, `#/tasks/${encodeURIComponent(holding.taskID)}`, fileName(holding.taskURL), holding.taskURL) },
-        { title: "Has", bar: true, value: share, cell: (cell, holding, slot) => part(cell, slot, () => new Bar("Share of the file", "peers"), share(holding)) },
-        { title: "", numeric: true, cell: (_, holding) => percent(share(holding)) },
+        { title: "Has", bar: true, value: share, cell: (cell, holding, slot) => part(cell, slot, () => new Share("Share of the file", "peers"), share(holding)) },
         { title: "From supernode", numeric: true, optional: true, value: (holding) => holding.fromSeed, cell: (_, holding) => bytes(holding.fromSeed) },
         { title: "From peers", numeric: true, optional: true, value: (holding) => holding.fromPeers, cell: (_, holding) => bytes(holding.fromPeers) },
         { title: "State", value: (holding) => holding.status, cell: (cell, holding, slot) => part(cell, slot, () => new Badge(), status(holding.status)) },

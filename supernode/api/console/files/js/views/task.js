@@ -2,7 +2,7 @@
 
 import * as actions from "../actions.js";
 import * as api from "../api.js";
-import { Badge, Bar, el, Figure, mark, say } from "../dom.js";
+import { Badge, el, Figure, mark, say, Share } from "../dom.js";
 import { bytes, count, duration, fileName, percent, plural, rate } from "../format.js";
 import { HoldingsMap } from "../holdings_map.js";
 import { PieceMap } from "../piece_map.js";
@@ -96,8 +96,7 @@ export class TaskView {
             link(cell, slot, client.peer ? `#/peers/${encodeURIComponent(client.peer)}` : null, this.nameOf(client), client.id);
           },
         },
-        { title: "Has", bar: true, value: share, cell: (cell, client, slot) => part(cell, slot, () => new Bar("Share of the file", "peers"), share(client)) },
-        { title: "", numeric: true, cell: (_, client) => percent(share(client)) },
+        { title: "Has", bar: true, value: share, cell: (cell, client, slot) => part(cell, slot, () => new Share("Share of the file", "peers"), share(client)) },
         { title: "Rate", numeric: true, value: rateOf, cell: (_, client) => (rateOf(client) >= 1 ? rate(rateOf(client)) : "–") },
         { title: "From supernode", numeric: true, optional: true, value: (client) => client.fromSeed, cell: (_, client) => bytes(client.fromSeed) },
         { title: "From peers", numeric: true, optional: true, value: (client) => client.fromPeers, cell: (_, client) => bytes(client.fromPeers) },
