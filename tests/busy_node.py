@@ -47,6 +47,7 @@ from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Responder
 from supernode.feed import Feed
+from supernode.logs import set_up
 from supernode.wire.front import Front
 
 TICK = 0.02
@@ -166,5 +167,6 @@ async def serve(peers: int, pieces: int, events: int) -> None:
 
 
 if __name__ == "__main__":
+    set_up("warning")  # and nothing but the port on stdout
     peers, pieces, events = map(int, sys.argv[1:])
     trio.run(serve, peers, pieces, events)
