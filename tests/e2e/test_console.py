@@ -183,6 +183,61 @@ def test_an_operator_preheats(shown: Console, origin: Origin, url: str) -> None:
     assert origin.bytes_sent() == SIZE
 
 
+IMAGE = {
+    "ID": "p1",
+    "type": "image",
+    "url": "https://registry.example/v2/app/manifests/1.0",
+    "status": "RUNNING",
+    "startTime": "2026-01-01T00:00:00.000Z",
+    "blobsTotal": 3,
+    "blobsDone": 2,
+}
+BLOBS = [
+    {
+        "taskID": "a",
+        "digest": "sha256:" + "a" * 64,
+        "size": 300,
+        "state": "SUCCESS",
+        "from": "copy",
+    },
+    {
+        "taskID": "b",
+        "digest": "sha256:" + "b" * 64,
+        "size": 600,
+        "state": "RUNNING",
+        "bytesDone": 300,
+    },
+    {
+        "taskID": "c",
+        "digest": "sha256:" + "c" * 64,
+        "size": 100,
+        "state": "SKIPPED",
+        "detail": "why",
+    },
+]
+
+
+def test_an_image_is_preheated_layer_by_layer(shown: Console) -> None:
+    seq = {"Supernode-Seq": "0"}
+    shown.page.route("**/preheats?*", lambda route: route.fulfill(json=[IMAGE], headers=seq))
+    shown.page.route(
+        "**/preheats/p1", lambda route: route.fulfill(json=IMAGE | {"blobs": BLOBS}, headers=seq)
+    )
+    shown.open("/preheats")
+    card = shown.page.get_by_role("article")
+    expect(card).to_contain_text("70 %")
+    expect(card).to_contain_text("2 of 3 files")
+    layers = card.get_by_role("listitem")
+    expect(layers).to_contain_text(
+        [
+            re.compile("aaa….*complete.*was there under another URL"),
+            re.compile("bbb….*600 B.*running"),
+            re.compile("ccc….*skipped.*why"),
+        ]
+    )
+    expect(layers.nth(1).get_by_role("meter")).to_have_attribute("aria-valuenow", "50")
+
+
 def test_events_are_filtered_and_held(shown: Console, url: str, swarm: list[Peer]) -> None:
     shown.open("/events")
     events = shown.rows("Events")

@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { ask, notify } from "./dialogs.js";
 import { el } from "./dom.js";
 
+const PLAIN = { autocomplete: "off", spellcheck: "false" };
+
 export function deleteTask(task, name) {
   return ask({
     title: `Delete ${name}?`,
@@ -54,11 +56,12 @@ export async function startPreheat() {
       el("fieldset.choice", {}, el("legend", {}, "What"),
         el("label", {}, el("input", { type: "radio", name: "type", value: "file", checked: true }), "File"),
         el("label", {}, el("input", { type: "radio", name: "type", value: "image" }), "Image")),
-      el("label.field", {}, "URL", el("input", { type: "url", name: "url", required: true, placeholder: "https://", autocomplete: "off", spellcheck: "false" })),
-      el("label.field", {}, "Query parameters that do not matter ", el("input", { name: "filter", placeholder: "token&signature", autocomplete: "off", spellcheck: "false" })),
+      el("label.field", {}, "URL", el("input", { name: "url", required: true, inputmode: "url", placeholder: "https://files.example/disk.img or registry.example/name:tag", ...PLAIN })),
+      el("label.field", {}, "Query parameters that do not matter", el("input", { name: "filter", placeholder: "token&signature", ...PLAIN })),
+      el("label.field", {}, "Platforms of an image; none: all", el("input", { name: "platform", placeholder: "linux/amd64,linux/arm64", ...PLAIN })),
     ],
     act: async (form) => {
-      await api.startPreheat({ type: form.get("type"), url: form.get("url"), filter: form.get("filter") });
+      await api.startPreheat(Object.fromEntries([...form].filter(([, value]) => value)));
     },
   });
   if (done) notify("The preheat has begun.", "good");

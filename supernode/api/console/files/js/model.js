@@ -220,7 +220,7 @@ export class Model {
   }
 
   applyToPreheats(event) {
-    if (event.preheat === undefined) return;
+    if (!event.type.startsWith("preheat.")) return;
     if (event.type === "preheat.removed") {
       this.preheats.delete(event.preheat);
       return;

@@ -7,6 +7,7 @@ const STATUS = {
   RUNNING: ["running", "busy"],
   SUCCESS: ["complete", "good"],
   FAILED: ["failed", "bad"],
+  SKIPPED: ["skipped", "quiet"],
   SOURCE_ERROR: ["origin failed", "bad"],
 };
 

@@ -3,7 +3,7 @@
 import * as actions from "../actions.js";
 import * as api from "../api.js";
 import { Badge, Bar, el, mark, say } from "../dom.js";
-import { bytes, duration, fileName, percent } from "../format.js";
+import { bytes, duration, fileName, percent, plural } from "../format.js";
 import { status } from "../words.js";
 
 const ASK_AGAIN_MS = 2000;
@@ -77,24 +77,25 @@ class Card {
   }
 
   draw(preheat, model) {
-    say(this.name, preheat.type === "image" ? preheat.url : fileName(preheat.url));
-    say(this.url, preheat.url);
+    say(this.name, preheat.type === "file" ? fileName(preheat.url) : preheat.url || `${(preheat.preheats || []).length} preheats`);
+    say(this.url, [preheat.type === "file" ? preheat.url : preheat.type, preheat.platform, preheat.digest].filter(Boolean).join(", "));
     this.badge.set(status(preheat.status));
     this.problem.hidden = !preheat.errorMsg;
     say(this.problem, preheat.errorMsg || "");
     const layers = this.layers(preheat, model);
-    const shares = layers.map((layer) => layer.share);
-    const weights = layers.map((layer) => layer.size || 1);
-    const whole = weights.reduce((sum, weight) => sum + weight, 0);
-    const share = preheat.status === "SUCCESS" ? 1 : whole ? shares.reduce((sum, one, index) => sum + one * weights[index], 0) / whole : 0;
-    this.bar.set(share);
-    const took = preheat.finishTime ? (Date.parse(preheat.finishTime) - Date.parse(preheat.startTime)) / 1000 : (model.now() - Date.parse(preheat.startTime)) / 1000;
-    say(this.note, `${percent(share)}, ${preheat.finishTime ? "took" : "for"} ${duration(took)}${layers.length > 1 ? `, ${layers.length} layers` : ""}`);
-    this.drawLayers(layers.length > 1 ? layers : []);
+    const whole = preheat.status === "SUCCESS" ? 1 : shareOfAll(layers);
+    this.bar.set(whole);
+    const until = preheat.finishTime ? Date.parse(preheat.finishTime) : model.now();
+    const took = Math.max(0, (until - Date.parse(preheat.startTime)) / 1000);
+    const parts = [percent(whole), `${preheat.finishTime ? "took" : "for"} ${duration(took)}`];
+    if (preheat.type === "image" && preheat.blobsTotal != null) parts.push(`${preheat.blobsDone || 0} of ${plural(preheat.blobsTotal, "file")}`);
+    if (preheat.bytesTotal) parts.push(bytes(preheat.bytesTotal));
+    say(this.note, parts.join(", "));
+    this.drawLayers(preheat.type === "file" ? [] : layers);
     if (preheat.type === "image" && !this.asked) this.ask(preheat);
   }
 
-  /** Of an image that is listed without its layers: ask for them. */
+  /** Ask for the files of an image: lists of preheats do not have them. */
   async ask(preheat) {
     this.asked = true;
     try {
@@ -103,25 +104,30 @@ class Card {
       this.detailed = null;
     }
     setTimeout(() => {
-      this.asked = !isOpen(preheat);
+      this.asked = !isOpen(this.detailed || preheat);
     }, ASK_AGAIN_MS);
     this.app.frames.want();
   }
 
-  /** What is fetched: the blobs of an image, or the file itself. */
+  /** What is fetched: the file itself, the files of an image, or the preheats of a batch. */
   layers(preheat, model) {
-    const known = (preheat.blobs && preheat.blobs.length ? preheat : this.detailed || preheat).blobs || [];
-    const parts = known.length ? known : preheat.taskID ? [{ taskID: preheat.taskID, status: preheat.status }] : [];
-    return parts.map((part) => {
-      const task = model.tasks.get(part.taskID) || {};
-      const done = part.status === "SUCCESS" || task.cdnStatus === "SUCCESS";
+    if (preheat.type === "batch") {
+      return (preheat.preheats || []).map((one) => ({
+        key: one.ID, name: fileName(one.url), title: one.url, status: one.status, share: one.status === "SUCCESS" ? 1 : 0, said: "",
+      }));
+    }
+    const known = (this.detailed && this.detailed.blobs) || [];
+    const blobs = preheat.type === "file" ? [{ taskID: preheat.taskID, state: preheat.status, url: preheat.url }] : known;
+    return blobs.map((blob) => {
+      const task = model.tasks.get(blob.taskID) || {};
       return {
-        key: part.taskID || part.digest,
-        name: part.digest || fileName(part.url || task.taskURL || ""),
-        size: part.size ?? task.httpFileLength,
-        share: done ? 1 : task.pieceTotal ? (task.piecesCached || 0) / task.pieceTotal : 0,
-        status: part.status || task.cdnStatus,
-        reason: part.errorMsg || part.detail || part.reason || "",
+        key: `${blob.taskID} ${blob.digest}`,
+        name: blob.digest || fileName(blob.url),
+        title: [blob.url, blob.mediaType].filter(Boolean).join(", "),
+        size: blob.size ?? task.httpFileLength,
+        share: shareOf(blob, task),
+        status: blob.state,
+        said: [(blob.platforms || []).join(", "), ORIGINS[blob.from], blob.detail || blob.reason].filter(Boolean).join("; "),
       };
     });
   }
@@ -131,18 +137,18 @@ class Card {
     for (const layer of layers) {
       kept.add(layer.key);
       if (!this.rows.has(layer.key)) {
-        const row = { name: el("span.digest"), size: el("span.number"), badge: new Badge(), bar: new Bar(`Progress of ${layer.name}`, "seed"), reason: el("span.note") };
-        row.element = el("li", {}, row.name, row.bar.element, row.size, row.badge.element, row.reason);
+        const row = { name: el("span.digest"), size: el("span.number"), badge: new Badge(), bar: new Bar(`Progress of ${layer.name}`, "seed"), said: el("span.note") };
+        row.element = el("li", {}, row.name, row.bar.element, row.size, row.badge.element, row.said);
         this.rows.set(layer.key, row);
         this.parts.append(row.element);
       }
       const row = this.rows.get(layer.key);
       say(row.name, layer.name.replace(/^(sha256:.{12}).*$/, "$1…"));
-      mark(row.name, "title", layer.name);
+      mark(row.name, "title", layer.title);
       say(row.size, bytes(layer.size));
       row.badge.set(status(layer.status));
       row.bar.set(layer.share);
-      say(row.reason, layer.reason);
+      say(row.said, layer.said);
     }
     for (const [key, row] of this.rows) {
       if (kept.has(key)) continue;
@@ -150,6 +156,25 @@ class Card {
       this.rows.delete(key);
     }
   }
+}
+
+/** Where the bytes of a file came from, in words. */
+const ORIGINS = { cache: "was there", copy: "was there under another URL", origin: "fetched" };
+
+function shareOf(blob, task) {
+  if (/SUCCESS|SKIPPED/.test(blob.state) || task.cdnStatus === "SUCCESS") return 1;
+  if (blob.size && blob.bytesDone) return blob.bytesDone / blob.size;
+  return task.pieceTotal ? (task.piecesCached || 0) / task.pieceTotal : 0;
+}
+
+/** Of several, each as heavy as it is large. */
+function shareOfAll(layers) {
+  let [done, all] = [0, 0];
+  for (const { share, size } of layers) {
+    done += share * (size || 1);
+    all += size || 1;
+  }
+  return all ? done / all : 0;
 }
 
 function isOpen(preheat) {
