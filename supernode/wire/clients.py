@@ -9,8 +9,6 @@ from typing import NewType
 
 import trio
 
-from supernode.wire.streams import GuardedStream
-
 Client = NewType("Client", str)
 """Such as ``192.0.2.7`` or ``2001:db8:1:2::/64``; empty if there is no telling."""
 
@@ -27,7 +25,7 @@ def client_at(address: str) -> Client:
     return Client(str(IPv6Network((ip, 64), strict=False)))
 
 
-def client_of(stream: trio.SocketStream | GuardedStream) -> Client:
+def client_of(stream: trio.SocketStream) -> Client:
     """Return whose a connection is; unknown if that is gone, or came by a Unix socket."""
     try:
         return client_at(stream.socket.getpeername()[0])

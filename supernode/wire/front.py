@@ -203,7 +203,13 @@ class Front:
         asked = websocket.handshake(first)
         if asked and (messages := self._stream_for(asked, first)):
             with stream.request(), closing(messages):
-                await self._tell(stream, served, asked, messages)
+                await websocket.tell(
+                    served,
+                    asked,
+                    messages,
+                    ping_interval=self._ping_interval,
+                    send_now=stream.send_now if served is stream else lambda _: 0,
+                )
             return
 
         async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -219,33 +225,6 @@ class Front:
                 connection_state,
                 cast("Any", Replayed(served, first)),  # declared as SSLStream, others will do
             ).run()
-
-    async def _tell(
-        self,
-        stream: GuardedStream,
-        served: GuardedStream | trio.SSLStream[GuardedStream],
-        asked: websocket.Handshake,
-        messages: Stream,
-    ) -> None:
-        """Serve a websocket; one line in the log when it has ended, as of any request."""
-        began = trio.current_time()
-        try:
-            await websocket.tell(
-                served,
-                asked,
-                messages,
-                ping_interval=self._ping_interval,
-                send_now=stream.send_now if served is stream else lambda _: 0,
-            )
-        finally:
-            log.debug(
-                "answered",
-                method="GET",
-                path=asked.path,
-                status=101,
-                seconds=round(trio.current_time() - began, 6),
-                remote=client_of(stream) or None,
-            )
 
     async def _first_bytes(self, stream: trio.abc.ReceiveStream) -> bytes:
         """Return what a client says first; nothing, if it goes, or we do, before it says it."""

@@ -246,7 +246,7 @@ async def test_when_it_has_ended_a_line_in_the_log_says_so(feed: Feed) -> None:
             await nobody_subscribed(feed)
     (line,) = (entry for entry in logs if entry["event"] == "answered")
     assert line["seconds"] >= 0
-    assert (line["path"], line["status"], line["remote"]) == ("/events", 101, "127.0.0.1")
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/events", 101)
 
 
 async def test_a_page_of_another_site_is_refused(feed: Feed, carrier: str) -> None:
