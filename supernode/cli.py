@@ -10,6 +10,7 @@ COMMANDS = {
     "serve": "supernode.serve:command",
     "dfget": "supernode.dfget.command:command",
     "dfget-uploader": "supernode.dfget.command:uploader_command",
+    "events": "supernode.follow.command:command",
     "demo": "supernode.demo.command:command",
     "simulate": "supernode.simulation.command:command",
     "check-config": "supernode.config.command:command",

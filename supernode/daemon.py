@@ -24,6 +24,7 @@ import trio
 from quart_trio import QuartTrio
 
 from supernode import notify
+from supernode.api import asyncapi
 from supernode.api.app import create_app
 from supernode.api.call_systems import CallSystems
 from supernode.api.console.page import Console
@@ -43,6 +44,7 @@ from supernode.config.tls import server_context
 from supernode.core.identity import TaskId
 from supernode.core.model import Limits
 from supernode.core.tracker import Tracker
+from supernode.daemon_events import DaemonStarted, DaemonToldToStop
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Responder
 from supernode.feed import Feed
@@ -150,11 +152,13 @@ async def run(config: Config) -> None:
                         state=str(repo.parent),
                         version=VERSION,
                     )
+                    feed.publish([DaemonStarted(at=clock.now(), version=VERSION)])
                     await notify.ready(f"serving on port {port}")
                     await anext(signals)
                     until_told.close()  # a second signal ends the process as it would any other
                     _force_end_after(longest_shutdown)
                     log.info("draining", seconds=config.http.drain_timeout)
+                    feed.publish([DaemonToldToStop(at=clock.now())])
                     responder.close()
                     feed.close()
                     front.shut()
@@ -292,7 +296,7 @@ def _app(
         traffic=traffic,
         disk=lambda: store.last_disk_use,
     )
-    operations = routes(rest)
+    operations = [*routes(rest), asyncapi.operation(VERSION)]
     docs = Docs(operations, VERSION)
     app = create_app(
         [*operations, *docs.operations(), *Console().operations()],

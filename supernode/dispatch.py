@@ -54,5 +54,5 @@ class Dispatcher:
             self.broken.set()
             raise InvariantError(f"the core failed: {defect!r}") from defect
         self.recorder.end(answer, events)
-        self.feed.publish(events)
+        self.feed.publish(events, self.tracker.subjects)
         return answer

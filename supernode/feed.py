@@ -8,7 +8,7 @@ the last events, which are there once for all: one that is slow holds up nobody 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import TypeAlias
 
 import trio
@@ -32,6 +32,7 @@ from supernode.core.events import (
     TaskResumed,
 )
 from supernode.core.identity import ClientId
+from supernode.core.subjects import NOTHING, Subject
 
 TO_FETCH = "to fetch"
 """Topic: there may be a task to fetch. Every task ID is a topic, too."""
@@ -79,6 +80,7 @@ class Published:
 
     seq: int
     event: Event
+    subject: Subject = NOTHING
     text: bytes = b""
     """What it was rendered as, so that this is done once, and only if somebody reads it."""
 
@@ -114,11 +116,11 @@ class Feed:
         self._clients: dict[Hashable, _Queue] = {}
         """The same waiters by (topic, client), if they wait on behalf of one."""
 
-    def publish(self, events: Iterable[Event]) -> None:
-        """Make events known. Synchronous; does not fail."""
-        for event in events:
+    def publish(self, events: Iterable[Event], subjects: Iterable[Subject] = ()) -> None:
+        """Make events known, and what each is about. Synchronous; does not fail."""
+        for event, subject in zip(events, chain(subjects, repeat(NOTHING)), strict=False):
             self.seq += 1
-            published = Published(self.seq, event.to_keep())
+            published = Published(self.seq, event.to_keep(), subject)
             self._recent.append(published)
             for listener in self._listeners:
                 listener(published)

@@ -5,7 +5,7 @@ the core learns is shown, and described, from then on. A field is shown as it is
 interface spells its models, unless the table below knows better.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, TypeAlias, get_args
@@ -13,8 +13,17 @@ from typing import Annotated, Any, NamedTuple, TypeAlias, get_args
 import msgspec
 from msgspec import Meta
 
-from supernode.core.events import Event, LeaseEvent, PieceAssigned, PieceFinished
-from supernode.core.identity import without_credentials
+import supernode.daemon_events  # noqa: F401 - they are events, too
+from supernode.core.events import (
+    ClientEvent,
+    Event,
+    LeaseEvent,
+    PieceAssigned,
+    PieceFinished,
+    PreheatEvent,
+    TaskEvent,
+)
+from supernode.core.identity import PeerId, without_credentials
 from supernode.core.pieces import FRAME_BYTES, digest_length
 from supernode.feed import Gap, Published
 
@@ -45,6 +54,9 @@ def _moment(at: float) -> str:
 def _moment_in(field: str, name: str) -> _Shown:
     value = attrgetter(field)
     return _Shown(name, Moment, lambda event: _moment(value(event)))
+
+
+_ABOUT_HOLDERS = LeaseEvent | PieceAssigned | PieceFinished
 
 
 def _holder(event: LeaseEvent | PieceAssigned | PieceFinished) -> str | None:
@@ -102,6 +114,25 @@ _SHOWN: dict[str, tuple[_Shown, ...]] = {
         ),
     ),
     "digests": (),
+    "excess": (_Shown("bytes", int, attrgetter("excess")),),
+}
+
+
+_ABOUT = {
+    "time": "When it happened.",
+    "generation": "Of the task: a file that has changed at its origin is another one.",
+    "client": "Who downloads.",
+    "peer": "Which machine; of a client's event, the client's, if it shares what it has.",
+    "holder": "Who gives the piece, or was to: a peer, or `seed`, the supernode itself.",
+    "piece": "Its number, from 0.",
+    "bytes": "Of content, as the origin counts them.",
+    "seconds": "How long it took, since it was assigned.",
+    "why": "Why this holder: `peer`, one with a free slot; the seed for `first_copy`, no peer has "
+    "it or is getting it, `holders_full`, all are busy, `holders_avoided`, all failed the client.",
+    "copies": "Why this piece: so many peers had it or were getting it, of no other fewer.",
+    "reason": "For programs.",
+    "detail": "What exactly was seen.",
+    "lease": "Number of the assignment.",
 }
 
 
@@ -113,10 +144,16 @@ class GapMessage(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
 
 
 class _Rendering(NamedTuple):
-    """How the events of one type are shown."""
+    """How the events of one type are shown.
+
+    Args:
+        shown: the fields that come from the event.
+        subject: those that come from what it is about.
+    """
 
     message: type[msgspec.Struct]
     shown: tuple[_Shown, ...]
+    subject: tuple[_Shown, ...]
 
 
 def _rendering(kind: type[Event]) -> _Rendering:
@@ -125,9 +162,10 @@ def _rendering(kind: type[Event]) -> _Rendering:
         for field in msgspec.structs.fields(kind)
         for part in _SHOWN.get(field.name, (_as_it_is(field),))
     )
+    subject = tuple(_subject(kind, {part.name for part in shown}))
     message = msgspec.defstruct(
         kind.__name__,
-        [("seq", int), *(_definition(part) for part in shown)],
+        [("seq", int), *(_definition(part) for part in (*shown, *subject))],
         namespace={"__doc__": kind.__doc__},
         tag_field="type",
         tag=kind.__struct_config__.tag,
@@ -135,7 +173,15 @@ def _rendering(kind: type[Event]) -> _Rendering:
         kw_only=True,
         omit_defaults=True,
     )
-    return _Rendering(message, shown)
+    return _Rendering(message, shown, subject)
+
+
+def _subject(kind: type[Event], shown: Collection[str]) -> Iterator[_Shown]:
+    """Yield what is shown of the subjects of events that do not say it themselves."""
+    if issubclass(kind, TaskEvent | PreheatEvent) and "generation" not in shown:
+        yield _Shown("generation", int | None, attrgetter("generation"))
+    if issubclass(kind, ClientEvent) and "peer" not in shown:
+        yield _Shown("peer", PeerId | None, attrgetter("peer"))
 
 
 def _as_it_is(field: msgspec.structs.FieldInfo) -> _Shown:
@@ -145,9 +191,12 @@ def _as_it_is(field: msgspec.structs.FieldInfo) -> _Shown:
 
 
 def _definition(part: _Shown) -> tuple[str, Any] | tuple[str, Any, None]:
+    kind = part.kind
+    if part.name in _ABOUT:
+        kind = Annotated[kind, Meta(description=_ABOUT[part.name])]
     if type(None) in get_args(part.kind):
-        return part.name, part.kind, None
-    return part.name, part.kind
+        return part.name, kind, None
+    return part.name, kind
 
 
 def _kinds(of: type[Event] = Event) -> Iterator[type[Event]]:
@@ -175,16 +224,26 @@ def type_of(event: Event) -> str:
     return str(event.__struct_config__.tag)
 
 
+def type_of_message(kind: type[msgspec.Struct]) -> str:
+    """Return the value of ``type`` by which a type of messages is told from the others."""
+    return str(kind.__struct_config__.tag)
+
+
 def shown_peers(published: Published) -> set[str | None]:
     """Return the peers that an event is shown with."""
     event = published.event
-    return {getattr(event, "peer", None), getattr(event, "source", None)}
+    peers: set[str | None] = {getattr(event, "peer", published.subject.peer)}
+    if isinstance(event, _ABOUT_HOLDERS):
+        peers.add(_holder(event))
+    return peers
 
 
 def message(published: Published) -> msgspec.Struct:
     """Return an event as it is shown."""
-    kind, shown = _RENDERINGS[type(published.event)]
+    kind, shown, subject = _RENDERINGS[type(published.event)]
     fields = {part.name: part.of(published.event) for part in shown}
+    for part in subject:
+        fields[part.name] = part.of(published.subject)
     return kind(seq=published.seq, **fields)
 
 

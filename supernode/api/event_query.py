@@ -31,7 +31,11 @@ class EventQuery(Model):
         _Names, Meta(description="Only what names these peers, as `peer` or as `holder`.")
     ] = field(default_factory=list)
     type: Annotated[
-        _Names, Meta(description="Only these types: `task.finished`; `piece.*` is all of a kind.")
+        _Names,
+        Meta(
+            description="Only these types: `task.finished`; `piece.*` is all of a kind.",
+            examples=[["piece.*"]],
+        ),
     ] = field(default_factory=list)
     since: Annotated[
         Natural | None,

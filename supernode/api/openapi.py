@@ -169,7 +169,7 @@ class _Schemas:
         types = [ErrorBody, *self._queries, *others, *answers]
         found, components = msgspec.json.schema_components(types, ref_template=MODELS + "{name}")
         self._of = dict(zip(types, found, strict=True))
-        self._components = {name: _tidied(schema) for name, schema in components.items()}
+        self._components = {name: tidied(schema) for name, schema in components.items()}
 
     def of(self, kind: Any) -> Json:  # noqa: ANN401 - a type expression
         """Return the schema of a type, models by reference."""
@@ -192,7 +192,7 @@ class _Schemas:
         }
 
 
-def _tidied(schema: Json) -> Json:
+def tidied(schema: Json) -> Json:
     """Return msgspec's schema in the words of the specification.
 
     There a field can be left out, rather than be null or empty.
@@ -212,11 +212,11 @@ def _tidied(schema: Json) -> Json:
             case "title", _:
                 pass
             case "description", str():
-                tidy[name] = _prose(value)
+                tidy[name] = prose(value)
             case "properties", dict():
                 tidy[name] = {field: _exemplified(field, kind) for field, kind in value.items()}
             case _, dict() if name in ("items", "additionalProperties"):
-                tidy[name] = _tidied(value)
+                tidy[name] = tidied(value)
             case _:
                 tidy[name] = value
     if "enum" in tidy:
@@ -225,11 +225,13 @@ def _tidied(schema: Json) -> Json:
 
 
 def _exemplified(field: str, schema: Json) -> Json:
-    tidy = _tidied(schema)
-    return tidy | {"examples": [_EXAMPLES[field]]} if field in _EXAMPLES else tidy
+    tidy = tidied(schema)
+    if field not in _EXAMPLES or tidy.keys() & {"examples", "enum"}:
+        return tidy
+    return tidy | {"examples": [_EXAMPLES[field]]}
 
 
-def _prose(docstring: str) -> str:
+def prose(docstring: str) -> str:
     """Return a docstring as Markdown, one line a paragraph."""
     paragraphs = re.split(r"\n\s*\n", docstring.strip().replace("``", "`"))
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
@@ -273,13 +275,13 @@ def _operation_id(operation: Operation) -> str:
 
 
 def _description(operation: Operation) -> str:
-    text = _prose(_OWN_ROUTE.sub("", getdoc(operation.handler) or "", count=1))
+    text = prose(_OWN_ROUTE.sub("", getdoc(operation.handler) or "", count=1))
     text = text[:1].upper() + text[1:]
     in_v1 = []
     if operation.v1_status:
         in_v1.append(f"a success is {operation.v1_status}.")
     if operation.v1_query:
-        in_v1.append(_prose(operation.v1_query.__doc__ or ""))
+        in_v1.append(prose(operation.v1_query.__doc__ or ""))
     if in_v1:
         text += f"\n\nUnder `/api/v1`: {' '.join(in_v1)}"
     return text.strip()

@@ -25,7 +25,7 @@ from supernode.journal.kept_events import Lost, Page
 from supernode.streaming import Ending, Portion
 
 MOST_SUBSCRIBERS = 1000
-MOST_BYTES = 64 << 10
+MOST_BYTES = 128 << 10
 """What one portion may have, unless a single message is larger."""
 PAUSE = 0.05
 """How long an event waits for others, in seconds, unless a client asks for more …"""
@@ -121,47 +121,60 @@ class Watch:
     async def next(self) -> Portion | Ending:
         """Wait for the next messages, or the end. On cancel, none is lost."""
         while True:
-            if self._catches_up:
-                portion = await self._from_the_past()
-            else:
-                with trio.move_on_at(self._not_before):
-                    await self._feed.until_closed()
-                if not await self._place.news():
-                    return Ending.CLOSED
-                if gap := self._place.missed():
-                    if self._misses_more_than_it_reads(gap):
-                        return Ending.TOO_SLOW
-                    portion = Portion([text(gap)])
-                else:
-                    portion, self._place.last = self._portions.after(self._place.last, self._wanted)
-                self._not_before = _later(self._pause)
-            if portion.texts:
+            portion = await self._catch_up() if self._catches_up else await self._keep_up()
+            if not isinstance(portion, Portion) or portion.texts:
                 return portion
+
+    async def _keep_up(self) -> Portion | Ending:
+        """Wait for what happens next."""
+        place = self._place
+        await self._portions.until(self._not_before)
+        if not await place.news():
+            return Ending.CLOSED
+        if gap := place.missed():
+            if self._misses_more_than_it_reads(gap):
+                return Ending.TOO_SLOW
+            portion = Portion([text(gap)])
+        else:
+            portion = self._next_portion()
+        if place.last == self._feed.seq:
+            self._not_before = self._portions.later(self._pause)
+        return portion
+
+    def _next_portion(self) -> Portion:
+        portion, self._place.last = self._portions.after(self._place.last, self._wanted)
+        return portion
 
     def _misses_more_than_it_reads(self, gap: Gap) -> bool:
         """Tell whether it has missed as much as is kept, and read less since it last did."""
         before, self._resumed = self._resumed, gap.last
         return before is not None and gap.first - before < RECENT
 
-    async def _from_the_past(self) -> Portion:
+    async def _catch_up(self) -> Portion:
+        """Return what has happened, until it is the present; what memory has lost, the disk has."""
+        await trio.lowlevel.checkpoint()
         place, feed = self._place, self._feed
+        if place.last < feed.oldest - 1:
+            return await self._from_the_past(feed.oldest)
+        self._catches_up = place.last < feed.seq
+        hole, portion = self._told_hole(), self._next_portion()
+        return Portion([*hole, *portion.texts]) if hole else portion
+
+    async def _from_the_past(self, before: int) -> Portion:
+        place = self._place
         texts: list[bytes] = []
-        before = feed.oldest
-        if place.last < before - 1:
-            page = await self._read(place.last, before)
-            for found in page.found:
-                if isinstance(found, Lost):
-                    self._skip(found.first, found.last)
-                else:
-                    self._pass_over(found.seq - 1)
-                    place.last = found.seq
-                    if self._wanted.fits_text(found.text):
-                        texts += self._told_hole()
-                        texts.append(found.text)
-            self._pass_over(page.last)
-        if place.last >= feed.oldest - 1:
-            texts += self._told_hole()
-            self._catches_up = False
+        page = await self._read(place.last, before)
+        for found in page.found:
+            if isinstance(found, Lost):
+                self._pass_over(found.first - 1)
+                self._skip(found.last)
+            else:
+                self._pass_over(found.seq - 1)
+                place.last = found.seq
+                if self._wanted.fits_text(found.text):
+                    texts += self._told_hole()
+                    texts.append(found.text)
+        self._pass_over(page.last)
         return Portion(texts)
 
     async def _read(self, after: int, before: int) -> Page:
@@ -177,13 +190,13 @@ class Watch:
         if self._wanted.is_within(DURABLE):
             self._place.last = max(self._place.last, last)
         else:
-            self._skip(self._place.last + 1, last)
+            self._skip(last)
 
-    def _skip(self, first: int, last: int) -> None:
+    def _skip(self, last: int) -> None:
         """Go on after numbers of which some may be missing."""
-        first = max(first, self._place.last + 1)
-        if first <= last:
-            self._hole = Gap(self._hole.first if self._hole else first, last)
+        if self._place.last < last:
+            first = self._hole.first if self._hole else self._place.last + 1
+            self._hole = Gap(first, last)
             self._place.last = last
 
     def _told_hole(self) -> list[bytes]:
@@ -192,11 +205,32 @@ class Watch:
 
 
 class _Portions:
-    """What goes out, made once for all who are at the same place and want the same."""
+    """What goes out, and when: made once for all who are at the same place and want the same."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._made: OrderedDict[tuple[int, int, Selection], tuple[Portion, int]] = OrderedDict()
+        self._moments: dict[float, trio.Event] = {}
+        """Those that somebody waits for."""
+
+    def later(self, seconds: float) -> float:
+        """Return a moment so many seconds from now, or a little after, the same for many."""
+        return math.ceil((trio.current_time() + seconds) / STEP) * STEP
+
+    async def until(self, moment: float) -> None:
+        """Wait for a moment, or until the feed is closed. The first who does wakes the others."""
+        if moment <= trio.current_time():
+            await trio.lowlevel.checkpoint()
+        elif (come := self._moments.get(moment)) is not None:
+            await come.wait()
+        else:
+            come = self._moments[moment] = trio.Event()
+            try:
+                with trio.move_on_at(moment):
+                    await self._feed.until_closed()
+            finally:
+                come.set()
+                del self._moments[moment]
 
     def after(self, seq: int, wanted: Selection) -> tuple[Portion, int]:
         """Return the next messages after a number, and the number of the last event looked at."""
@@ -220,8 +254,3 @@ class _Portions:
                 texts.append(shown)
             seq = published.seq
         return Portion(texts), seq
-
-
-def _later(seconds: float) -> float:
-    """Return a moment so many seconds from now, or a little after, the same for many."""
-    return math.ceil((trio.current_time() + seconds) / STEP) * STEP

@@ -355,6 +355,8 @@ class PieceAssigned(ClientEvent, frozen=True, kw_only=True, tag="piece.assigned"
     overdue_at: float
     deadline: float
     why: Why
+    copies: int = 0
+    """How many peers had the piece, or were getting it: of those at hand, none was rarer."""
 
 
 class PiecesOffered(ClientEvent, frozen=True, kw_only=True, tag="pieces.offered"):

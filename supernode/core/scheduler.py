@@ -42,6 +42,8 @@ class Choice(NamedTuple):
     piece: PieceNumber
     holder: ClientId | None
     why: Why
+    copies: int
+    """How many peers have the piece, or are getting it."""
 
 
 def share_of_slots(task: Task, limits: Limits) -> int:
@@ -129,9 +131,9 @@ class Scheduler:
                 left ^= 1 << piece
                 if holders := swarm.holders[piece] & free:
                     best = self._best(holders & ~swarm.silent or holders)
-                    return Choice(PieceNumber(piece), best.client, Why.PEER)
+                    return Choice(PieceNumber(piece), best.client, Why.PEER, swarm.copies(piece))
                 if seed_free and (why := self._why_seed(piece)):
-                    return Choice(PieceNumber(piece), None, why)
+                    return Choice(PieceNumber(piece), None, why, swarm.copies(piece))
         return None
 
     def _within_reach(self, free: int, *, seed_free: bool) -> int:

@@ -3,7 +3,7 @@
 Every command is one atomic transition; ``transitions`` says what each one does.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from supernode.core import invariants
@@ -45,6 +45,7 @@ from supernode.core.model import Limits, Peer, Preheat, Task
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
+from supernode.core.subjects import Subject
 from supernode.core.transitions import (
     accusations,
     claims,
@@ -71,6 +72,7 @@ class Tracker:
         if not isinstance(begin_with, State):
             begin_with = State(begin_with or Limits())
         self._state = begin_with
+        self._subjects: list[Subject] = []
 
     def execute(self, command: Command[A], *, now: float, chance: Chance) -> tuple[A, list[Event]]:
         """Carry out one command.
@@ -88,7 +90,13 @@ class Tracker:
         """
         step = Step(self._state, now, chance)
         answer = _COMMANDS[type(command)](step, command)
+        self._subjects = step.subjects
         return answer, step.events
+
+    @property
+    def subjects(self) -> Sequence[Subject]:
+        """What each event of the last command that was carried out is about."""
+        return self._subjects
 
     # What may be looked at; by everyone, changed by no one.
 

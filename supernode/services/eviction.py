@@ -13,8 +13,10 @@ import trio
 
 from supernode.core.commands import RemoveTask
 from supernode.core.errors import NotFound
+from supernode.core.events import Event
 from supernode.core.identity import TaskId
 from supernode.core.reasons import Reason
+from supernode.daemon_events import DiskCleared, DiskFilled
 from supernode.dispatch import Dispatcher
 from supernode.feed import REMOVED
 from supernode.storage.disk_space import WaterMark, bytes_to_free
@@ -25,6 +27,7 @@ LOOK_AGAIN_SECONDS = 1.0
 SETTLE_SECONDS = 5.0
 """How long the file system is given to show what was freed, before more is: it may free blocks in
 the background, and keeps those of a file that somebody is reading."""
+FULL = "the disk is too full, and whatever is left is in use"
 SPARE_TASKS = 20
 """One in so many of the tasks that may be known is kept free for new ones."""
 
@@ -109,6 +112,8 @@ class Eviction:
             self._complain("it is not known how full the disk is", problem=str(error))
             return
         if not wanted:
+            if self._trouble == FULL:
+                self._publish(DiskCleared(at=self._dispatch.clock.now()))
             self._trouble = ""
             return
         for file in self._idle_files():
@@ -118,7 +123,9 @@ class Eviction:
             self._evict(file.task)
             self._settled_at = trio.current_time() + SETTLE_SECONDS
         if wanted > 0:
-            self._complain("the disk is too full, and whatever is left is in use", bytes=wanted)
+            if self._trouble != FULL:
+                self._publish(DiskFilled(at=self._dispatch.clock.now(), excess=wanted))
+            self._complain(FULL, bytes=wanted)
         await self._discard_forgotten()
 
     def _idle_files(self) -> list[PieceFile]:
@@ -129,6 +136,9 @@ class Eviction:
     def _evict(self, task: TaskId) -> None:
         log.info("evicting a task", task=task)
         self._dispatch(RemoveTask(task=task, reason=Reason.TASK_EVICTED))
+
+    def _publish(self, event: Event) -> None:
+        self._dispatch.feed.publish([event])
 
     def _complain(self, trouble: str, **about: object) -> None:
         """Warn, but once until it is over."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
+from supernode.daemon_events import JournalCaughtUp, JournalFellBehind
 from supernode.dispatch import Dispatcher
 from supernode.feed import Published
 from supernode.journal.changes import Batch, Changes
@@ -58,6 +59,7 @@ class Journaling:
     ) -> None:
         self._tracker = dispatch.tracker
         self._feed = dispatch.feed
+        self._clock = dispatch.clock
         self._journal = recalled.journal
         self._boot = boot
         self._reserved = recalled.seq + STRIDE
@@ -189,11 +191,15 @@ class Journaling:
 
     def _complain(self, trouble: JournalError | None) -> None:
         """Warn, but once until it is over."""
-        if trouble is not None and not self._trouble:
+        before, self._trouble = self._trouble, trouble is not None
+        now = self._clock.now()
+        if trouble is not None and not before:
             log.error("a restart would forget what happens now", problem=str(trouble))
-        elif trouble is None and self._trouble:
+            problem = str(trouble.__cause__ or trouble)  # without the path
+            self._feed.publish([JournalFellBehind(at=now, problem=problem)])
+        elif trouble is None and before:
             log.info("what happened is written down again")
-        self._trouble = trouble is not None
+            self._feed.publish([JournalCaughtUp(at=now)])
 
 
 def _last(events: list[Found]) -> int:

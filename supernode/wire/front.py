@@ -203,7 +203,13 @@ class Front:
         asked = websocket.handshake(first)
         if asked and (messages := self._stream_for(asked, first)):
             with stream.request(), closing(messages):
-                await websocket.tell(served, asked, messages, ping_interval=self._ping_interval)
+                await websocket.tell(
+                    served,
+                    asked,
+                    messages,
+                    ping_interval=self._ping_interval,
+                    send_now=stream.send_now if served is stream else lambda _: 0,
+                )
             return
 
         async def app(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:

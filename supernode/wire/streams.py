@@ -1,6 +1,7 @@
 """One accepted connection as Hypercorn sees it: waits have deadlines, hangs can be cut."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -98,6 +99,24 @@ class GuardedStream(trio.abc.HalfCloseableStream):
                 self.cut()
                 raise trio.BrokenResourceError("the peer stopped reading")
             self._active_at = trio.current_time()
+
+    def send_now(self, data: bytes) -> int:
+        """Send what can be sent without waiting; return how many bytes that was.
+
+        Raises:
+            trio.BrokenResourceError: the peer is gone.
+            trio.ClosedResourceError: the connection has been closed or cut.
+        """
+        if self._closed or self.socket.fileno() < 0:
+            raise trio.ClosedResourceError
+        try:
+            sent = os.write(self.socket.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+        self._active_at = trio.current_time()
+        return sent
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until there is room to send; part of a stream's interface, of no use here."""

@@ -78,7 +78,12 @@ def frame(text: bytes) -> bytes:
 
 
 async def tell(
-    stream: trio.abc.Stream, asked: Handshake, messages: Stream, *, ping_interval: float
+    stream: trio.abc.Stream,
+    asked: Handshake,
+    messages: Stream,
+    *,
+    ping_interval: float,
+    send_now: Callable[[bytes], int] = lambda _: 0,
 ) -> None:
     """Accept a handshake and send what there is to say until it ends, or the client goes.
 
@@ -89,9 +94,15 @@ async def tell(
         asked: the handshake.
         messages: what to send; closed by the caller.
         ping_interval: in seconds.
+        send_now: sends what can be sent on the stream without waiting; returns how many bytes.
     """
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        await _Connection(stream, asked.protocol, messages, ping_interval).run()
+    began = trio.current_time()
+    try:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await _Connection(stream, asked.protocol, messages, ping_interval, send_now).run()
+    finally:
+        seconds = round(trio.current_time() - began, 6)
+        log.debug("answered", method="GET", path=asked.path, status=101, seconds=seconds)
 
 
 class _Connection:
@@ -101,11 +112,13 @@ class _Connection:
         protocol: WSConnection,
         messages: Stream,
         ping_interval: float,
+        send_now: Callable[[bytes], int],
     ) -> None:
         self._stream = stream
         self._protocol = protocol
         self._messages = messages
         self._ping_interval = ping_interval
+        self._send_now = send_now
         self._writing = trio.Lock()
 
     async def run(self) -> None:
@@ -125,8 +138,10 @@ class _Connection:
     async def _tell(self) -> Ending:
         while not isinstance(outcome := await self._messages.next(), Ending):
             portion = outcome.encoded(frame)
-            async with self._writing:
-                await self._stream.send_all(portion)
+            sent = 0 if self._writing.locked() else self._send_now(portion)
+            if sent < len(portion):
+                async with self._writing:
+                    await self._stream.send_all(memoryview(portion)[sent:])
         return outcome
 
     async def _listen(self, connection: trio.CancelScope) -> None:

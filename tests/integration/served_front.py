@@ -8,6 +8,7 @@ import trio
 from quart_trio import QuartTrio
 
 from supernode.wire.front import MAX_HEADER, Front
+from supernode.wire.websocket import Routes
 
 LIMIT_SECONDS = 10
 
@@ -24,6 +25,7 @@ async def serving(
     max_header: int = MAX_HEADER,
     hosts: Collection[str] = (),
     ssl_context: ssl.SSLContext | None = None,
+    streams: Routes = lambda _: None,
 ) -> AsyncGenerator[tuple[Front, int]]:
     """Serve ``app`` for the body, then shut down and wait for the end; the port comes with it."""
     with trio.fail_after(LIMIT_SECONDS):
@@ -39,6 +41,7 @@ async def serving(
             max_header=max_header,
             hosts=hosts,
             ssl_context=ssl_context,
+            streams=streams,
         )
         port: int = listeners[0].socket.getsockname()[1]
         async with listeners[0], trio.open_nursery() as nursery:

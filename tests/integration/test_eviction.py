@@ -23,11 +23,13 @@ from supernode.core.commands import (
     StartFetch,
 )
 from supernode.core.errors import NotFound
+from supernode.core.events import Event
 from supernode.core.identity import ClientId, TaskId
 from supernode.core.model import Limits, TaskSpec
 from supernode.core.pieces import MIB, framed_length
 from supernode.core.reasons import Reason
 from supernode.core.tracker import Tracker
+from supernode.daemon_events import DiskCleared, DiskFilled
 from supernode.dispatch import Dispatcher
 from supernode.feed import REMOVED, Feed
 from supernode.services import eviction
@@ -272,6 +274,28 @@ async def test_if_nothing_can_go_it_is_said_once(
             await world.fetch("b")  # another episode
             await rounds.some_more()
             assert [line["event"] for line in logs].count(warnings) == 2
+
+
+async def test_the_feed_tells_of_a_disk_that_is_full_and_of_one_that_is_not_any_more(
+    tmp_path: Path, rounds: Rounds
+) -> None:
+    world = World(tmp_path)
+    told: list[Event] = []
+    world.feed.listen(lambda published: told.append(published.event))
+
+    def about_the_disk() -> list[Event]:
+        return [event for event in told if isinstance(event, (DiskFilled, DiskCleared))]
+
+    task = await world.fetch("a")
+    async with world.evicting(room_for(0.5)):
+        await rounds.some_more()
+        await rounds.some_more()
+        (filled,) = about_the_disk()
+        assert isinstance(filled, DiskFilled)
+        assert filled.excess > 0
+        world.leave("a", task)
+        await eventually(lambda: len(about_the_disk()) == 2)
+        assert isinstance(about_the_disk()[1], DiskCleared)
 
 
 @fault(

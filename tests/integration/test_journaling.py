@@ -21,11 +21,12 @@ from supernode.core.commands import (
     SizeTask,
     StartFetch,
 )
-from supernode.core.events import PeerSeen
+from supernode.core.events import Event, PeerRegistered, PeerSeen
 from supernode.core.identity import ClientId, PeerId, TaskId
 from supernode.core.model import TaskSpec
 from supernode.core.pieces import PieceDigest, piece_range
 from supernode.core.reasons import Reason
+from supernode.daemon_events import JournalCaughtUp, JournalFellBehind
 from supernode.exchange import Answer, Request
 from supernode.journal.changes import Batch
 from supernode.journal.errors import JournalError
@@ -208,12 +209,16 @@ async def test_when_the_disk_takes_nothing_the_swarm_goes_on(
 
     with trio.fail_after(10), capture_logs() as logs:
         async with begun(state) as process:
+            told: list[Event] = []
+            process.feed.listen(lambda published: told.append(published.event))
             monkeypatch.setattr(Journal, "write", write)
             for name in "ab":
                 assert (await registered(process, name)).status == 201
             assert not process.journaling.is_behind, "nobody is kept waiting"
             full = False
             await eventually(lambda: any("written down again" in line["event"] for line in logs))
+            of_the_journal = [event for event in told if not isinstance(event, PeerRegistered)]
+            assert [type(event) for event in of_the_journal] == [JournalFellBehind, JournalCaughtUp]
         async with begun(state) as after:
             assert len(after.tracker.peers()) == 2
     complaints = [line for line in logs if line["log_level"] == "error"]

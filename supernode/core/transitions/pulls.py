@@ -212,6 +212,7 @@ def _assign(step: Step, task: Task, download: Download, count: int, question: by
                 overdue_at=step.now + min(usual, longest),
                 deadline=step.now + longest,
                 why=choice.why,
+                copies=choice.copies,
             )
         )
         given.append(step.state.leases[lease])

@@ -17,6 +17,7 @@ from supernode.core.model import CdnStatus, Download, Lease, Peer, Task, TaskSpe
 from supernode.core.reasons import Reason
 from supernode.core.scheduler import Chance
 from supernode.core.state import State
+from supernode.core.subjects import Subject, subject_of
 
 FAILED = (CdnStatus.FAILED, CdnStatus.SOURCE_ERROR)
 
@@ -32,16 +33,18 @@ class Step:
         chance: where random choices come from.
     """
 
-    __slots__ = ("chance", "events", "now", "state")
+    __slots__ = ("chance", "events", "now", "state", "subjects")
 
     def __init__(self, state: State, now: float, chance: Chance) -> None:
         self.state = state
         self.now = now
         self.chance = chance
         self.events: list[Event] = []
+        self.subjects: list[Subject] = []
 
     def emit(self, event: Event) -> None:
         """Let something have happened."""
+        self.subjects.append(subject_of(event, self.state))
         self.state.apply(event)
         self.events.append(event)
 

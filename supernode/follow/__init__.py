@@ -1,0 +1,1 @@
+"""``supernode events``: follow what happens at a supernode, wherever it is."""
