@@ -27,6 +27,7 @@ from supernode import notify
 from supernode.api import asyncapi
 from supernode.api.app import create_app
 from supernode.api.call_systems import CallSystems
+from supernode.api.console.page import Console
 from supernode.api.dfget_1_0 import protocol as dfget_1_0
 from supernode.api.docs import Docs
 from supernode.api.errors import explain
@@ -38,6 +39,7 @@ from supernode.api.metrics import MetricsPage, metrics_of
 from supernode.api.operations import Operation
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
+from supernode.api.traffic import Traffic
 from supernode.api.watching import Watching
 from supernode.clock import Clock
 from supernode.config import registries
@@ -137,7 +139,7 @@ async def run(config: Config) -> None:
         images = Registries(asked, registries.known_registries(config.registries))
         surveying = Surveying(dispatch, asked, images)
         metrics = metrics_of(dispatch)
-        operations = _operations(config, dispatch, seed, policy, images, surveying, metrics)
+        operations = _operations(config, dispatch, seed, policy, images, surveying, metrics, store)
         watching = Watching(feed, journaling)
         app = create_app(
             operations, responder, requests=metrics.requests, largest_body=config.http.max_body
@@ -324,8 +326,10 @@ def _operations(
     images: Registries,
     surveying: Surveying,
     metrics: Metrics,
+    store: PieceStore,
 ) -> list[Operation]:
-    clients = config.clients
+    clients, traffic = config.clients, Traffic()
+    dispatch.feed.listen(traffic.note)
     call_systems = CallSystems(clients.allow_call_systems, clients.deny_call_systems)
     rest = Rest(
         dispatch,
@@ -334,6 +338,8 @@ def _operations(
         forbidden=policy.forbids_url,
         parse_image=images.parse,
         survey=surveying.begin,
+        traffic=traffic,
+        disk=lambda: store.last_disk_use,
     )
     specified = [*routes(rest), asyncapi.operation(VERSION)]
     dialect = dfget_1_0.operations(
@@ -343,8 +349,8 @@ def _operations(
         abort_without_credentials=clients.without_credentials == "abort",
         metrics=metrics.clients,
     )
-    docs, page = Docs(specified, VERSION), MetricsPage(metrics)
-    return [*specified, *dialect, *docs.operations(), *page.operations()]
+    pages = Docs(specified, VERSION), MetricsPage(metrics), Console()
+    return [*specified, *dialect, *(of_it for page in pages for of_it in page.operations())]
 
 
 def _front(

@@ -13,6 +13,7 @@ from supernode.api.hot import HotTable
 from supernode.api.metrics import MetricsPage, metrics_of
 from supernode.api.rest import Rest, SeedAddress
 from supernode.api.routes import routes
+from supernode.api.traffic import Traffic
 from supernode.clock import Clock
 from supernode.core.commands import (
     CachePiece,
@@ -47,7 +48,9 @@ class InProcess:
         self.feed = Feed()
         self.clock = Clock.started_now()
         self.dispatch = Dispatcher(self.tracker, self.feed, self.clock, random.Random(0))
-        self.rest = Rest(self.dispatch, SEED)
+        self.traffic = Traffic()
+        self.feed.listen(self.traffic.note)
+        self.rest = Rest(self.dispatch, SEED, traffic=self.traffic)
         self.responder = Responder(self.feed, self.clock, explain)
         self.metrics = metrics_of(self.dispatch)
         dialect = dfget_1_0.operations(

@@ -148,7 +148,15 @@ class PeerCreateResponse(Model):
     id: str = field(name="ID")
 
 
-class PeerInfo(Model):
+class PeerGiven(Model, kw_only=True):
+    """What a peer has given to others since the supernode started."""
+
+    bytes: Annotated[Int64, _about("Of content.")]
+    pieces: Int64
+    failed: Annotated[Int64, _about("Pieces that somebody could not get from it.")]
+
+
+class PeerInfo(Model, kw_only=True):
     """A peer as it introduced itself."""
 
     id: str = field(name="ID")
@@ -162,6 +170,16 @@ class PeerInfo(Model):
     ] = field(default=None, name="quarantinedUntil")
     evidence: Annotated[
         str | None, _extension("What it was found to offer wrongly, the last time.")
+    ] = None
+    last_seen: Annotated[Moment, _extension("When it last gave a sign of life.")] = field(
+        name="lastSeen"
+    )
+    downloads: Annotated[int, _extension("How many downloads it has, running or done.")] = 0
+    slots_used: Annotated[Int32, _extension("How many uploads it is at.")] = field(
+        default=0, name="slotsUsed"
+    )
+    given: Annotated[
+        PeerGiven | None, _extension("What it has given to others, as they report.")
     ] = None
 
 
@@ -222,7 +240,7 @@ class TaskCreateResponse(Model):
     )
 
 
-class TaskInfo(Model):
+class TaskInfo(Model, kw_only=True):
     """A task as it is now."""
 
     id: str = field(name="ID")
@@ -251,6 +269,11 @@ class TaskInfo(Model):
     path: Annotated[str, _about("Where the first to ask for it serves it.")] = ""
     call_system: SomeWord = field(default="", name="callSystem")
     dfdaemon: bool = False
+    created: Annotated[Moment, _extension("When it was first asked for, or asked for anew.")]
+    pieces_cached: Annotated[Int32, _extension("How many pieces the supernode has.")] = field(
+        default=0, name="piecesCached"
+    )
+    running: Annotated[Int32, _extension("How many clients download it at the moment.")] = 0
     paused: Annotated[bool, _extension("Whether its pieces are kept back.")] = False
     pinned: Annotated[bool, _extension("Whether it never makes room for others.")] = False
     reason: Annotated[str, _extension("Why it failed, for programs.")] = ""

@@ -1,6 +1,8 @@
 """``/peers``: the machines that download and upload."""
 
+from collections.abc import Callable
 from operator import attrgetter
+from typing import Any
 
 from supernode.api import validation
 from supernode.api.answers import as_json, moment
@@ -9,10 +11,12 @@ from supernode.api.models import (
     PageQuery,
     PeerCreateRequest,
     PeerCreateResponse,
+    PeerGiven,
     PeerInfo,
     V1PageQuery,
 )
 from supernode.api.paging import page
+from supernode.api.traffic import Given, Traffic
 from supernode.core.commands import RegisterPeer, RemovePeer, SeePeer
 from supernode.core.errors import BadField
 from supernode.core.identity import PeerId
@@ -20,13 +24,16 @@ from supernode.core.model import Peer
 from supernode.dispatch import Dispatcher
 from supernode.exchange import Answer, Request
 
-_FIELDS = {
+_FIELDS: dict[str, Callable[[Peer], Any]] = {
     "ID": attrgetter("id"),
     "IP": attrgetter("ip"),
     "hostName": attrgetter("host_name"),
     "port": attrgetter("port"),
     "created": attrgetter("created"),
     "version": attrgetter("version"),
+    "lastSeen": attrgetter("last_seen"),
+    "downloads": lambda peer: len(peer.downloads),
+    "slotsUsed": attrgetter("slots_used"),
 }
 
 
@@ -35,10 +42,12 @@ class Peers:
 
     Args:
         dispatch: the door to the tracker.
+        traffic: who gave how much.
     """
 
-    def __init__(self, dispatch: Dispatcher) -> None:
+    def __init__(self, dispatch: Dispatcher, traffic: Traffic) -> None:
         self._dispatch = dispatch
+        self._traffic = traffic
 
     def create(self, request: Request) -> Answer:
         """``POST /peers``."""
@@ -59,13 +68,13 @@ class Peers:
         """``GET /peers``."""
         asked = from_fields(request.query, V1PageQuery if request.is_v1 else PageQuery)
         peers = page(self._dispatch.tracker.peers(), asked, _FIELDS)
-        return as_json(201, [_info(peer) for peer in peers])
+        return as_json(201, [peer_info(peer, self._traffic) for peer in peers])
 
     def get(self, request: Request) -> Answer:
         """``GET /peers/{id}``: how a peer asks whether it is still known, so a sign of life."""
         peer = _id(request)
         self._dispatch(SeePeer(peer=peer))
-        return as_json(200, _info(self._dispatch.tracker.peer(peer)))
+        return as_json(200, peer_info(self._dispatch.tracker.peer(peer), self._traffic))
 
     def delete(self, request: Request) -> Answer:
         """``DELETE /peers/{id}``."""
@@ -77,7 +86,9 @@ def _id(request: Request) -> PeerId:
     return PeerId(request.path_fields["id"])
 
 
-def _info(peer: Peer) -> PeerInfo:
+def peer_info(peer: Peer, traffic: Traffic) -> PeerInfo:
+    """Return a peer as answers show it."""
+    given = traffic.given(peer.id)
     return PeerInfo(
         id=peer.id,
         ip=peer.ip,
@@ -87,4 +98,12 @@ def _info(peer: Peer) -> PeerInfo:
         created=moment(peer.created),
         quarantined_until=moment(peer.quarantined_until) if peer.quarantined else None,
         evidence=peer.evidence or None,
+        last_seen=moment(peer.last_seen),
+        downloads=len(peer.downloads),
+        slots_used=peer.slots_used,
+        given=_given(given) if given else None,
     )
+
+
+def _given(given: Given) -> PeerGiven:
+    return PeerGiven(bytes=given.bytes, pieces=given.pieces, failed=given.failed)

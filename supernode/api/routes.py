@@ -32,6 +32,7 @@ from supernode.api.models import (
 )
 from supernode.api.operations import Operation
 from supernode.api.rest import Rest
+from supernode.api.swarm_models import Overview, PeerActivity, SwarmInfo, SwarmProgress
 
 _BAD = {400: "bad parameter"}
 _NO_PEER = {404: "no such peer"}
@@ -50,7 +51,7 @@ _FULL = {503: "there is no room for another one"}
 def routes(rest: Rest) -> list[Operation]:
     """Return every operation: the specification's in its order, then what goes beyond it."""
     system, peers, tasks = rest.system, rest.peers, rest.tasks
-    pieces, preheats = rest.pieces, rest.preheats
+    pieces, preheats, swarms = rest.pieces, rest.preheats, rest.swarms
     jobs, notifications = rest.jobs, rest.notifications
     return [
         Operation(
@@ -310,6 +311,49 @@ def routes(rest: Rest) -> list[Operation]:
             answer=NotificationAnswer,
             success="what comes of it",
             errors=_BAD | _FULL,
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/tasks/{id}/swarm",
+            handler=swarms.get,
+            summary="look at a swarm",
+            tag="Task",
+            answer=SwarmInfo,
+            success="the swarm",
+            errors=_NO_TASK,
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/tasks/{id}/progress",
+            handler=swarms.progress,
+            summary="ask what a swarm waits for",
+            tag="Task",
+            answer=SwarmProgress,
+            success="how far it is",
+            errors=_NO_TASK,
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/peers/{id}/activity",
+            handler=swarms.activity,
+            summary="look at what a peer does",
+            tag="Peer",
+            answer=PeerActivity,
+            success="what it does",
+            errors=_NO_PEER,
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/overview",
+            handler=rest.overview.get,
+            summary="look at everything at once",
+            tag="System",
+            answer=Overview,
+            success="the supernode at a glance",
             extension=True,
         ),
         Operation(

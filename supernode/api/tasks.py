@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 from supernode.api import validation
-from supernode.api.answers import as_json
+from supernode.api.answers import as_json, moment
 from supernode.api.call_systems import CallSystems
 from supernode.api.decoding import from_fields, from_json
 from supernode.api.models import (
@@ -49,6 +49,9 @@ _FIELDS: dict[str, Callable[[Task], Any]] = {
     "path": attrgetter("spec.path"),
     "callSystem": attrgetter("spec.call_system"),
     "dfdaemon": attrgetter("spec.dfdaemon"),
+    "created": attrgetter("created"),
+    "piecesCached": lambda task: task.swarm.seeded.bit_count(),
+    "running": attrgetter("running"),
     "paused": attrgetter("paused"),
     "pinned": attrgetter("pinned"),
     "reason": lambda task: task.reason.code if task.reason else "",
@@ -199,6 +202,9 @@ def _info(task: Task) -> TaskInfo:
         path=spec.path,
         call_system=spec.call_system,
         dfdaemon=spec.dfdaemon,
+        created=moment(task.created),
+        pieces_cached=task.swarm.seeded.bit_count(),
+        running=task.running,
         paused=task.paused,
         pinned=task.pinned,
         reason=task.reason.code if task.reason else "",

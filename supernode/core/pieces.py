@@ -127,6 +127,11 @@ def pack_pieces(numbers: Iterable[int]) -> bytes:
     bitset = 0
     for number in numbers:
         bitset |= 1 << number
+    return pack_bitset(bitset)
+
+
+def pack_bitset(bitset: int) -> bytes:
+    """Return the same of a bitset."""
     return bitset.to_bytes(-(-bitset.bit_length() // 8), "little")
 
 

@@ -46,6 +46,16 @@ class Choice(NamedTuple):
     """How many peers have the piece, or are getting it."""
 
 
+def share_of_slots(task: Task, limits: Limits) -> int:
+    """Return how many pieces each of those who download a task may have under way.
+
+    The slots of the seed and of all that offer something, divided by all that download: one at
+    least.
+    """
+    slots = limits.seed_slots + limits.peer_slots * task.swarm.offering
+    return max(1, slots // task.running)
+
+
 class Scheduler:
     """Chooses for one client, once or several times in a row while ``task`` changes under it.
 
@@ -97,14 +107,11 @@ class Scheduler:
     def room(self) -> int:
         """Return how many more pieces the client may have in flight; at most 0: none.
 
-        Its share are the slots of the seed and of all that offer something, divided by all that
-        download: one at least. What is overdue, or has come, has given its slot back, and does
-        not count.
+        What is overdue, or has come, has given its slot back, and does not count.
         """
-        task, download, limits = self._task, self._download, self._limits
-        slots = limits.seed_slots + limits.peer_slots * task.swarm.offering
-        share = max(1, slots // task.running)
+        download, limits = self._download, self._limits
         taken = sum(lease.holds_slot for lease in download.leases.values())
+        share = share_of_slots(self._task, limits)
         return min(share - taken, limits.client_leases - len(download.leases))
 
     def choose(self) -> Choice | None:

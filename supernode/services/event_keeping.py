@@ -8,7 +8,7 @@ from supernode.journal.kept_events import TRANSIENT, Found, Kept, Lost
 
 MOST_UNWRITTEN = 8192
 """How many wait for a disk that takes nothing; older ones are lost."""
-MOST_AT_ONCE = 1000
+MOST_AT_ONCE = 500
 """How many are written in one commit, so that none takes long."""
 
 

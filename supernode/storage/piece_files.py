@@ -311,6 +311,8 @@ class PieceStore:
         self._root = root
         self._disk = _Disk(idle_descriptors)
         self._files: dict[TaskId, PieceFile] = {}
+        self.last_disk_use: DiskUse | None = None
+        """As it was last asked for; None: never yet."""
 
     def find(self, task: TaskId) -> PieceFile | None:
         """Return the file whose sealed pieces may be served now."""
@@ -327,12 +329,13 @@ class PieceStore:
             StoreError: the file system does not tell.
         """
         total, free = await self._measure()
-        return DiskUse(
+        self.last_disk_use = DiskUse(
             total=total,
             free=free,
             cached=sum(group[0].stored for group in sharing.groups(self._files.values())),
             expected=sum(min(file.expected, _AHEAD) for file in self._files.values()),
         )
+        return self.last_disk_use
 
     async def disk_size(self) -> int:
         """Return how many bytes the disk can hold, whatever it holds now.

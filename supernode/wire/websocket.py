@@ -96,8 +96,13 @@ async def tell(
         ping_interval: in seconds.
         send_now: sends what can be sent on the stream without waiting; returns how many bytes.
     """
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        await _Connection(stream, asked.protocol, messages, ping_interval, send_now).run()
+    began = trio.current_time()
+    try:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await _Connection(stream, asked.protocol, messages, ping_interval, send_now).run()
+    finally:
+        seconds = round(trio.current_time() - began, 6)
+        log.debug("answered", method="GET", path=asked.path, status=101, seconds=seconds)
 
 
 class _Connection:

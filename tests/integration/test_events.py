@@ -238,6 +238,17 @@ async def test_what_a_subscriber_says_does_no_harm(feed: Feed, carrier: str) -> 
         assert (await next_from(client))["peer"] == "a"
 
 
+async def test_when_it_has_ended_a_line_in_the_log_says_so(feed: Feed) -> None:
+    with capture_logs() as logs:
+        async with served(feed) as (_, port):
+            async with subscribed(port, "?since=0"):
+                pass
+            await nobody_subscribed(feed)
+    (line,) = (entry for entry in logs if entry["event"] == "answered")
+    assert line["seconds"] >= 0
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/events", 101)
+
+
 async def test_a_page_of_another_site_is_refused(feed: Feed, carrier: str) -> None:
     async with (
         served(feed, carrier) as (_, port),
@@ -282,7 +293,8 @@ async def test_a_stalled_subscriber_neither_slows_others_nor_stays(
             await wait_all_tasks_blocked()
             async with subscribed(port):
                 pass
-    assert [entry["event"] for entry in logs] == ["peer stopped reading, connection cut"]
+    warnings = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
+    assert warnings == ["peer stopped reading, connection cut"]
 
 
 async def test_a_stalled_subscriber_does_not_hold_up_a_shutdown(feed: Feed, carrier: str) -> None:

@@ -106,6 +106,7 @@ async def test_a_peer_as_it_introduced_itself(autojump_clock: MockClock, call: C
     answer = await call("GET", f"/peers/{peer}")
     said = answer.json()
     created = datetime.fromisoformat(said.pop("created"))
+    assert datetime.fromisoformat(said.pop("lastSeen")) >= created
     assert (answer.status_code, said) == (200, {"ID": peer, **PEER})
     assert created.utcoffset() == timedelta(0)
     assert created.timestamp() == pytest.approx(call.node.clock.now(), abs=0.001)

@@ -9,6 +9,7 @@ import trio
 import trustme
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from supernode.api.answers import moment
 from supernode.api.app import create_app
 from supernode.api.call_systems import CallSystems
 from supernode.api.models import MOST_CLAIM_BYTES
@@ -176,6 +177,8 @@ async def test_a_task_that_waits(autojump_clock: MockClock, call: Caller) -> Non
     assert answer.status_code == 200
     assert answer.json() == {
         "ID": task,
+        "created": moment(call.node.tracker.task(task).created),
+        "running": 1,
         "cdnStatus": "WAITING",
         "rawURL": URL + "?a=***",
         "taskURL": URL,

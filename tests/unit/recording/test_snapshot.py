@@ -18,8 +18,8 @@ LENGTH = 6_000
 
 
 def kinds_of(base: type[Event]) -> set[str]:
-    """Return the names of the kinds of events that there are."""
-    below = base.__subclasses__()
+    """Return the names of the kinds of events of the core that there are."""
+    below = [kind for kind in base.__subclasses__() if kind.__module__ == Event.__module__]
     return set().union(*map(kinds_of, below)) if below else {base.__name__}
 
 
