@@ -16,6 +16,7 @@ from supernode.api.app import create_app
 from supernode.api.rest import Rest
 from supernode.api.routes import routes
 from supernode.clock import Clock
+from supernode.core.identity import preheat_number
 from supernode.core.model import Limits
 from supernode.core.pieces import MIB
 from supernode.core.tracker import Tracker
@@ -54,6 +55,12 @@ OPERATIONS = [
     ("GET", "/preheats", None, 200, 200),
     ("GET", "/preheats/{preheat}", None, 200, 200),
     ("DELETE", "/preheats/{preheat}", None, 204, 200),
+    ("GET", "/healthy", None, 200, 200),
+    ("POST", "/oapi/v1/jobs", {"type": "preheat", "args": {"url": URL}}, 200, 200),
+    ("GET", "/oapi/v1/jobs/{job}", None, 200, 200),
+    ("DELETE", "/oapi/v1/jobs/{job}", None, 200, 200),
+    ("GET", "/health", None, 200, 200),
+    ("POST", "/registry/notifications", {"events": []}, 200, 200),
 ]
 
 
@@ -61,7 +68,8 @@ async def names(call: Caller) -> dict[str, str]:
     """Make one of everything; return what each is called."""
     wish = {"type": "file", "url": "http://origin/other"}
     preheat = (await call("POST", "/preheats", wish)).json()["ID"]
-    return {"peer": await call.peer(), "task": await call.file(), "preheat": preheat}
+    job = str(preheat_number(preheat))
+    return {"peer": await call.peer(), "task": await call.file(), "preheat": preheat, "job": job}
 
 
 def test_the_table_above_has_every_operation() -> None:
