@@ -35,7 +35,7 @@ from tests.integration.rest_caller import (
 # where the operations are
 
 DONE = {"clientID": "c1", "pieceStatus": "SUCCESS"}
-OPERATIONS = [
+OPERATIONS: list[tuple[str, str, object, int, int]] = [
     # method, path, body, status at the root, status under /api/v1
     ("GET", "/_ping", None, 200, 200),
     ("GET", "/version", None, 200, 200),
