@@ -50,15 +50,18 @@ def before_call(
         case.body = needed | _useful(_without_nulls(case.body))
         if isinstance(reports := case.body.get("reports"), list):
             case.body["reports"] = [
-                _useful(_without_nulls(report)) if isinstance(report, dict) else report
-                for report in reports
+                _useful(report) if isinstance(report, dict) else report for report in reports
             ]
     if case.headers and "wait=" in case.headers.get("Prefer", ""):
         case.headers["Prefer"] = "wait=1"
 
 
-def _without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
+def _without_nulls(value: Any) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, list):
+        return [_without_nulls(entry) for entry in value]
+    if isinstance(value, dict):
+        return {name: _without_nulls(each) for name, each in value.items() if each is not None}
+    return value
 
 
 def _useful(fields: Mapping[str, Any]) -> dict[str, Any]:

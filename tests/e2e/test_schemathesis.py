@@ -11,7 +11,7 @@ from tests.e2e.neighbours import Origin, daemon
 SEED = 1
 EXAMPLES = 100
 """At most so many random requests of an operation, besides the systematic ones."""
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 240
 KIB = 1024
 
 CONFIGURATION = """

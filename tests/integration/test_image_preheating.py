@@ -347,6 +347,31 @@ async def test_a_client_that_asks_meanwhile_keeps_the_copy_from_its_file(
         assert content_of(process, task) == b"one"
 
 
+async def test_a_copy_that_is_cancelled_leaves_nothing_behind(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.push("v1", b"one", names=("a", "b"))
+    async with world.supernode() as process:
+        await world.preheated(process, "v1")
+        linked = trio.Event()
+
+        async def forever(_: piece_files.PieceFile) -> None:
+            linked.set()
+            await trio.sleep_forever()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(piece_files.PieceFile, "verify_frames", forever)
+            job = world.ask(process, "v1", "b")
+            await linked.wait()
+            copy = task_id(world.blob_url(b"one", "b"))
+            path = tmp_path / "repo" / "download" / copy[:3] / copy
+            assert os.path.exists(path)  # noqa: ASYNC240 - it is a test
+    assert not os.path.exists(path)  # noqa: ASYNC240 - it is a test
+    async with world.supernode() as process:
+        ended = await world.ended(process, job)
+        assert sources(ended) == [Source.COPY]
+
+
 # restarts
 
 

@@ -16,6 +16,7 @@ from supernode.api.app import create_app
 from supernode.api.rest import Rest
 from supernode.api.routes import routes
 from supernode.clock import Clock
+from supernode.core.identity import preheat_number
 from supernode.core.model import Limits
 from supernode.core.pieces import MIB
 from supernode.core.tracker import Tracker
@@ -34,7 +35,7 @@ from tests.integration.rest_caller import (
 # where the operations are
 
 DONE = {"clientID": "c1", "pieceStatus": "SUCCESS"}
-OPERATIONS = [
+OPERATIONS: list[tuple[str, str, object, int, int]] = [
     # method, path, body, status at the root, status under /api/v1
     ("GET", "/_ping", None, 200, 200),
     ("GET", "/version", None, 200, 200),
@@ -58,6 +59,12 @@ OPERATIONS = [
     ("GET", "/preheats", None, 200, 200),
     ("GET", "/preheats/{preheat}", None, 200, 200),
     ("DELETE", "/preheats/{preheat}", None, 204, 200),
+    ("GET", "/healthy", None, 200, 200),
+    ("POST", "/oapi/v1/jobs", {"type": "preheat", "args": {"url": URL}}, 200, 200),
+    ("GET", "/oapi/v1/jobs/{job}", None, 200, 200),
+    ("DELETE", "/oapi/v1/jobs/{job}", None, 200, 200),
+    ("GET", "/health", None, 200, 200),
+    ("POST", "/registry/notifications", {"events": []}, 200, 200),
 ]
 
 
@@ -65,7 +72,8 @@ async def names(call: Caller) -> dict[str, str]:
     """Make one of everything; return what each is called."""
     wish = {"type": "file", "url": "http://origin/other"}
     preheat = (await call("POST", "/preheats", wish)).json()["ID"]
-    return {"peer": await call.peer(), "task": await call.file(), "preheat": preheat}
+    job = str(preheat_number(preheat))
+    return {"peer": await call.peer(), "task": await call.file(), "preheat": preheat, "job": job}
 
 
 def test_the_table_above_has_every_operation() -> None:

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from supernode.core.identity import ClientId, PeerId, TaskId
-from supernode.core.model import CdnStatus, Download, OriginVersion, Peer, Secrets, Task, TaskSpec
+from supernode.core.model import (
+    CdnStatus,
+    Download,
+    OriginVersion,
+    PartStatus,
+    Peer,
+    PreheatKind,
+    Secrets,
+    Task,
+    TaskSpec,
+)
 from supernode.core.pieces import PieceDigest, PieceNumber
 from supernode.core.reasons import Reason
 from supernode.core.state import MOST_GONE
@@ -294,3 +304,19 @@ def test_a_migration_that_is_broken_off_has_not_happened(
         migrate(connection)
     written(path, everything())
     seen(GoesOn(says=""))
+
+
+def test_a_preheat_from_before_there_were_images_has_its_one_file(path: Path) -> None:
+    with closing(database.connect(path)) as connection:
+        migrate(connection, MIGRATIONS[:1])
+        spec = rows._spec_text(SPEC)
+        connection.execute(
+            "INSERT INTO preheats VALUES ('p', ?, ?, 1.5, 'FAILED', 'disk_full', 'x', 2.5)",
+            (TASK, spec),
+        )
+    with closing(Journal(path)) as journal:
+        (preheat,) = journal.load().known.preheats
+    assert (preheat.kind, preheat.is_resolved) == (PreheatKind.FILE, True)
+    (part,) = preheat.parts.values()
+    assert (part.task, part.blob) == (TASK, None)
+    assert (part.status, part.reason, part.detail) == (PartStatus.FAILED, Reason.DISK_FULL, "x")
