@@ -90,7 +90,10 @@ class Gauges:
             state = "quarantined" if peer.quarantined else "silent" if peer.silent else "alive"
             counts[state,] += 1
         return _family(
-            "supernode_peers", "Peers that are known; others come first", ("state",), counts
+            "supernode_peers",
+            "Peers that are known: alive, silent (asked last) or quarantined (never asked)",
+            ("state",),
+            counts,
         )
 
     def _preheats(self) -> Metric:

@@ -54,13 +54,15 @@ def pull(step: Step, command: Pull) -> Pulled:
     """
     task, download = step.download(command.task, command.client)
     finished = command.status is PullStatus.FINISHED
-    if not finished and _was_only_silent(download):
+    goes_on = not finished and _was_only_silent(download)
+    failed = download.status is DownloadStatus.FAILED and not goes_on
+    if failed and not finished:
+        raise TaskEnded(download.reason or Reason.TASK_FAILED, download.detail)
+    counts = not command.retry and not failed
+    reports = _checked(task, command.reports) if counts else []
+    if goes_on:
         step.emit(DownloadResumed(at=step.now, task=task.id, client=download.client))
         finish_if_complete(step, task, download)
-    if download.status is DownloadStatus.FAILED and not finished:
-        raise TaskEnded(download.reason or Reason.TASK_FAILED, download.detail)
-    counts = not command.retry and download.status is not DownloadStatus.FAILED
-    reports = _checked(task, command.reports) if counts else []
     step.see_download(download)
     question = _digest_of(command)
     if same := _answer_again(step, task, download, question, {piece for piece, _ in reports}):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from supernode.core.commands import Expire, PullStatus, RemovePeer, SeePeer
-from supernode.core.errors import NotFound, TaskEnded
+from supernode.core.commands import Expire, PieceResult, PullStatus, RemovePeer, SeePeer
+from supernode.core.errors import BadField, NotFound, TaskEnded
 from supernode.core.events import (
     DownloadSeen,
     PeerExpired,
@@ -16,7 +16,7 @@ from supernode.core.identity import PeerId
 from supernode.core.model import DownloadStatus, Limits
 from supernode.core.reasons import Reason
 from supernode.core.transitions.expiry import MOST_AT_ONCE
-from tests.world import Client, World, status, swarm
+from tests.world import Client, World, report, status, swarm
 
 LIMITS = Limits()
 LONG = LIMITS.peer_ttl + LIMITS.seen_every
@@ -153,6 +153,14 @@ def test_a_client_that_was_silent_goes_on_where_it_was() -> None:
     assert status(a) is DownloadStatus.RUNNING
     b.pull(status=PullStatus.FINISHED)
     assert status(b) is DownloadStatus.FAILED, "one that says that it ends does not go on"
+
+
+def test_a_client_that_was_silent_and_talks_nonsense_is_as_it_was() -> None:
+    world, (a,) = swarm("a", cached=1)
+    world.pass_time(LONG)
+    with pytest.raises(BadField):
+        a.pull(1, report(3, PieceResult.SUCCESS))
+    assert status(a) is DownloadStatus.FAILED
 
 
 def test_a_client_that_was_silent_while_the_rest_came_has_done() -> None:
