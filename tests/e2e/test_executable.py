@@ -182,6 +182,16 @@ def test_a_swarm_gets_a_file_from_an_origin_with_tls(
     assert list(unpacked.iterdir()) == []
 
 
+def test_it_serves_the_console(server: Server) -> None:
+    files = ROOT / "supernode/api/console/files"
+    served = {path.relative_to(files).as_posix(): path for path in files.rglob("*.*")}
+    served[""] = served.pop("index.html")
+    for name, path in served.items():
+        url = f"http://127.0.0.1:{server.control}/console/{name}".rstrip("/")
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+            assert answer.read() == path.read_bytes(), name
+
+
 def test_of_this_machine_it_needs_the_c_library_only(server: Server, unpacked: Path) -> None:
     lines = Path(f"/proc/{server.child}/maps").read_text().splitlines()
     libraries = {Path(line.split(maxsplit=5)[-1]) for line in lines if ".so" in line}

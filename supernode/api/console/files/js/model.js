@@ -114,6 +114,7 @@ export class Model {
     switch (part) {
       case "overview":
         this.traffic.apply(event, at);
+        if (event.type.startsWith("disk.")) this.stale.add("overview");
         this.overview.leases = Math.max(0, this.overview.leases + leasesOf(event));
         break;
       case "tasks":

@@ -100,7 +100,7 @@ function rest(event) {
 /** The tone in which an event's type is shown. */
 export function tone(type) {
   if (/\.(failed|expired|quarantined|warned|rejected|lost|accused)$|^gap$/.test(type)) return "bad";
-  if (/\.(fell_overdue|fell_silent|released|paused|doubted|left)$/.test(type)) return "warn";
-  if (/\.(finished|cached|verified|confirmed|resumed)$/.test(type)) return "good";
+  if (/\.(fell_\w+|released|paused|doubted|left|filled|told_to_stop)$/.test(type)) return "warn";
+  if (/\.(finished|cached|verified|confirmed|resumed|cleared|caught_up|started)$/.test(type)) return "good";
   return "quiet";
 }

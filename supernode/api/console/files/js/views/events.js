@@ -7,7 +7,7 @@ import { detail, tone } from "../words.js";
 const MOST_SHOWN = 100;
 /** What is of interest only to those who look for it. */
 const NOISE = /^(peer\.seen|download\.seen|pieces\.offered|lease\.released)$/;
-const KINDS = ["task", "piece", "lease", "download", "peer", "preheat", "disk", "daemon"];
+const KINDS = ["task", "piece", "lease", "download", "peer", "preheat", "claim", "disk", "journal", "daemon"];
 
 export class EventsView {
   constructor(app, query) {
