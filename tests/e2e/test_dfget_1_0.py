@@ -16,7 +16,7 @@ from tests.e2e.machines import peers
 from tests.e2e.neighbours import Daemon, Origin
 
 RELEASES = ("1.0.0", "1.0.1", "1.0.3", "1.0.4", "1.0.5", "1.0.6")
-DEADLINE = 120
+DEADLINE = 300
 GOING_ON = {600, 601, 602}
 PIECE = 4 * MIB
 
