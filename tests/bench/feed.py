@@ -45,6 +45,8 @@ EVENTS_A_SECOND = 1000
 TICK = 0.01
 SECONDS = 3
 ROUNDS = 3
+LONGEST_RUSH = 20
+"""How many seconds those who have just connected have to catch up."""
 SAMPLED = 10
 """Of how many watchers each event's lag is noted."""
 CONNECTIONS = 16
@@ -257,6 +259,15 @@ class Watchers:
         self._in, self._out = child.stdin, child.stdout
         assert self._out.readline() == "watching\n"
 
+    def settle(self) -> None:
+        """Wait until what came while all of them were connecting has been read."""
+        for _ in range(LONGEST_RUSH):
+            self.told()
+            pause(1)
+            lags, _ = self.told()
+            if not lags or statistics.median(lags) < 1:
+                return
+
     def told(self) -> tuple[list[float], int]:
         """Return the lags, and how many bytes came, since the last call."""
         self._in.write("\n")
@@ -272,8 +283,7 @@ def measure(port: int, pid: int, url: str, row: Row) -> None:
         before = wrk(url)
         with process("watch", str(port), json.dumps(row)) as child:
             watchers = Watchers(child)
-            pause(1)  # until the first rush is over
-            watchers.told()
+            watchers.settle()
             start, used = time.perf_counter(), cpu_seconds(pid)
             pause(SECONDS)
             used, passed = cpu_seconds(pid) - used, time.perf_counter() - start
