@@ -10,17 +10,11 @@ from playwright.sync_api import ViewportSize, expect
 
 from tests.e2e.browser import Console, chromium, console
 from tests.e2e.machines import peers
-from tests.e2e.neighbours import MIB, daemon, nginx, until
+from tests.e2e.neighbours import MIB, daemon, nginx
 
 SIZE: ViewportSize = {"width": 1160, "height": 940}
 LOW: ViewportSize = {"width": 1160, "height": 790}
 LINKS = ("--notbs", "--locallimit", "6M", "--totallimit", "6M")
-
-
-def share(shown: Console, figure: str) -> int:
-    """Return a percentage."""
-    number = re.search(r"\d+", shown.figure(figure).inner_text())
-    return int(number[0]) if number else 0
 
 
 def main(directory: Path) -> None:
@@ -45,7 +39,8 @@ def main(directory: Path) -> None:
         url = f"http://127.0.0.1:{origin.port}/slow/debian-13.iso"
         stack.enter_context(peers(state / "peers", url, supernode.node, 9, *LINKS))
         light.page.get_by_role("link", name="debian-13.iso").click()
-        until(lambda: share(light, "Clients have") >= 30)
+        part = re.compile(r"^[3-9]\d %$")
+        expect(light.figure("Clients have")).to_have_text(part, timeout=120_000)
         light.page.screenshot(path=directory / "task.png")
         expect(dark.rows("Tasks")).to_have_count(3)
         dark.page.set_viewport_size(LOW)
