@@ -12,7 +12,7 @@ PROBE_SECONDS = 0.5
 """How long a holder may take to accept the connection that is made only to see whether it does."""
 USER_AGENT = "fasthttp"
 ATTEMPTS = 5
-"""How often fasthttp sends a GET whose connection breaks; those that it has kept may all be dead."""
+"""How often fasthttp sends a GET whose connection breaks; all that it has kept may be dead."""
 
 Address = tuple[str, int]
 
