@@ -11,6 +11,8 @@ CONTROL_SECONDS = 5.0
 PROBE_SECONDS = 0.5
 """How long a holder may take to accept the connection that is made only to see whether it does."""
 USER_AGENT = "fasthttp"
+ATTEMPTS = 5
+"""How often fasthttp sends a GET whose connection breaks; all that it has kept may be dead."""
 
 Address = tuple[str, int]
 
@@ -91,7 +93,7 @@ class Http:
     async def _exchange(self, address: Address, line: str, head: str, body: bytes) -> Answer:
         """Send a request; a GET once more if the connection breaks before it is answered."""
         request = f"{line}\r\nHost: {address[0]}:{address[1]}\r\n{head}\r\n".encode() + body
-        for attempt in (1, 2, 3):
+        for attempt in range(1, ATTEMPTS + 1):
             idle = self._idle.get(address)
             kept = bool(idle)
             try:
@@ -101,7 +103,7 @@ class Http:
             try:
                 return await self._over(stream, address, request)
             except (Broken, trio.BrokenResourceError, httptools.HttpParserError) as error:
-                if attempt == 3 or not (kept or line.startswith("GET")):
+                if attempt == ATTEMPTS or not (kept or line.startswith("GET")):
                     raise Broken(f"{address} hung up") from error
         raise AssertionError
 
