@@ -134,14 +134,19 @@ class GuardedStream(trio.abc.HalfCloseableStream):
             trio.BrokenResourceError: the peer is gone.
             trio.ClosedResourceError: the connection has been closed or cut.
         """
-        data = b""
         try:
             data = await self._receive_until_idle(max_bytes)
-        finally:
-            if not data:
-                self._all_read = True
-                self._set_deadlines()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._note_all_read()
+            raise
+        if not data:
+            self._note_all_read()
         return data
+
+    def _note_all_read(self) -> None:
+        """Take note that nothing more comes. A read that was cancelled says nothing of that."""
+        self._all_read = True
+        self._set_deadlines()
 
     async def _receive_until_idle(self, max_bytes: int | None) -> bytes:
         while not self._closed:

@@ -58,12 +58,13 @@ def handshake(received: bytes) -> Handshake | None:
     try:
         protocol.receive_data(received)
         events = list(protocol.events())
+        if len(events) != 1 or not isinstance(asked := events[0], Request):
+            return None
+        host = asked.host.encode("idna")
     except (RemoteProtocolError, UnicodeError):
         return None
-    if len(events) != 1 or not isinstance(asked := events[0], Request):
-        return None
     path, _, query = asked.target.partition("?")
-    headers = [*asked.extra_headers, (b"host", asked.host.encode("idna"))]
+    headers = [*asked.extra_headers, (b"host", host)]
     return Handshake(unquote(path), query, headers, protocol)
 
 

@@ -1,4 +1,5 @@
 import errno
+import math
 
 import pytest
 import trio
@@ -56,6 +57,22 @@ async def test_accepted_connections_have_their_tcp_options() -> None:
         assert accepted.getsockopt(tsocket.IPPROTO_TCP, tsocket.TCP_USER_TIMEOUT) == 30_000
         assert accepted.getsockopt(tsocket.IPPROTO_TCP, tsocket.TCP_NODELAY)
         assert accepted.getsockopt(tsocket.SOL_SOCKET, tsocket.SO_KEEPALIVE)
+
+
+async def test_a_read_that_was_given_up_ends_nothing() -> None:
+    """As while a client waits for its answer: that comes, and the connection goes on."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    with trio.fail_after(10):
+        async with (
+            listeners[0] as listener,
+            await connect(listener.socket.getsockname()[1]),
+            await listener.accept() as accepted,
+        ):
+            stream = GuardedStream(accepted, write_timeout=30, idle_timeout=75)
+            with stream.request(), trio.move_on_after(0) as given_up:
+                await stream.receive_some()
+            assert given_up.cancelled_caught
+            assert stream.lifetime.deadline == math.inf
 
 
 async def test_shut_may_be_called_twice(app: QuartTrio) -> None:

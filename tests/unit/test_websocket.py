@@ -48,6 +48,8 @@ def test_a_handshake_in_order_is_taken() -> None:
         lambda head: head.replace(b"Host: supernode:8002\r\n", b""),
         lambda head: head.replace(b"Host:", b"Host: other\r\nHost:"),
         lambda head: head.replace(b"supernode:8002\r\nC", b"\xff\xfe\r\nC"),
+        lambda head: head.replace(b"supernode:8002\r\nC", b"a..b\r\nC"),
+        lambda head: head.replace(b"supernode:8002\r\nC", b"a" * 64 + b"\r\nC"),
         lambda head: head.replace(b"HTTP/1.1", b"HTTP/1.0x"),
         lambda head: head.replace(b"/events", b"/ev ents"),
         lambda head: b"PRI * HTTP/2.0\r\n\r\n",
