@@ -204,6 +204,27 @@ async def test_requests_count_under_the_path_of_their_operation(
     }
 
 
+async def test_requests_count_alike_through_the_front(
+    autojump_clock: MockClock, node: InProcess
+) -> None:
+    for path in ("/_ping", "/v1.24/_ping", "/tasks/x/pieces?clientID=c", "/api/v1/_ping"):
+        for front in (False, True):
+            async with node.browse(front=front) as client:
+                await client.get(path, headers={"Content-Length": "0"})
+    said = await scraped(node)
+    prefix = "dragonfly_supernode_http_"
+    for code, handler, count in (
+        ("200", "/_ping", 4),
+        ("404", "/tasks/{id}/pieces", 2),
+        ("200", "/api/v1/_ping", 2),
+    ):
+        assert said[f'{prefix}requests_total{{code="{code}",handler="{handler}"}}'] == count
+        of_it = f'{{handler="{handler}"}}'
+        assert said[f"{prefix}response_size_bytes_count{of_it}"] == count
+        assert said[f"{prefix}request_size_bytes_sum{of_it}"] % count == 0, "alike"
+    assert said[f'{prefix}response_size_bytes_sum{{handler="/_ping"}}'] == 8
+
+
 async def test_a_scrape_counts_itself_the_next_time(
     autojump_clock: MockClock, node: InProcess
 ) -> None:
