@@ -159,7 +159,7 @@ class Waiting(Model, kw_only=True):
 
 
 class BusyRates(Model, kw_only=True):
-    """Bytes/s in the time in which there was something to carry; what is not known is left out."""
+    """Bytes/s while there was something to carry, or at best; what is not known is left out."""
 
     origin: float | None = None
     seed: Annotated[float | None, _about("All uploads of the supernode together.")] = None

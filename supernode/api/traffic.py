@@ -5,7 +5,8 @@ is known of a peer or a task goes with it. All amounts are bytes of content.
 
 A *wave* is the time in which somebody downloads a task, from the first who begins until nobody is
 left. Rates are those *while busy*: bytes divided by the time in which at least one piece was under
-way, so that a link that had to wait does not pass for a slow one.
+way, so that a link that had to wait does not pass for a slow one; or those of the best few seconds,
+where these are higher: most links are slow while a swarm forms.
 """
 
 from collections import deque
@@ -65,32 +66,43 @@ class Meter:
     _busy: float = 0.0
     _under_way: int = 0
     _since: float = 0.0
+    _best: float = 0.0
+    """The highest rate of any few seconds."""
+    _window: int = 0
+    _window_began: float = 0.0
 
     def begin(self, at: float) -> None:
         """Note that one piece more is under way."""
         if not self._under_way:
-            self._since = at
+            self._since = self._window_began = at
+            self._window = 0
         self._under_way += 1
 
     def end(self, at: float) -> None:
         """Note that one piece less is under way, unless that was noted already."""
-        self._under_way = max(self._under_way - 1, 0)
+        if not self._under_way:
+            return
+        self._under_way -= 1
         if not self._under_way:
             self._busy += at - self._since
-            self._since = at
 
     @property
     def is_busy(self) -> bool:
         """Whether something is under way."""
         return self._under_way > 0
 
-    def count(self, size: int) -> None:
+    def count(self, size: int, at: float) -> None:
         """Note that a piece has come."""
         self.bytes += size
         self.pieces += 1
+        self._window += size
+        seconds = at - self._window_began
+        if seconds >= RECENT_SECONDS:
+            self._best = max(self._best, self._window / seconds)
+            self._window, self._window_began = 0, at
 
     def rate(self, now: float) -> float | None:
-        """Return bytes/s while busy; None: nothing has come yet.
+        """Return bytes/s while busy, or in the best seconds; None: nothing has come yet.
 
         Of each piece that is under way a half is taken to have come: or everything would seem
         slow at first.
@@ -98,11 +110,12 @@ class Meter:
         busy = self._busy + (now - self._since if self._under_way else 0.0)
         if not self.pieces or busy <= 0:
             return None
-        return (self.bytes + self._under_way * self.bytes / self.pieces / 2) / busy
+        come = self.bytes + self._under_way * self.bytes / self.pieces / 2
+        return max(come / busy, self._best)
 
 
 class Rates(NamedTuple):
-    """Bytes/s while busy, as far as known.
+    """Bytes/s while busy, or at best, as far as known.
 
     Args:
         origin: of the origin.
@@ -172,6 +185,11 @@ class Wave:
             fastest=max((rate for rate in [*takers, self._fastest] if rate), default=None),
         )
 
+    def count(self, amounts: Amounts, at: float) -> None:
+        """Note what came."""
+        self.came = self.came.plus(amounts)
+        self.recent.add(at, amounts)
+
     def rate_of(self, client: ClientId, now: float) -> float | None:
         """Return how fast one client of those that still download is."""
         taker = self._takers.get(client)
@@ -215,11 +233,11 @@ class Wave:
         self.join(event.client).begin(event.at)
         self._givers.setdefault(event.source, Meter()).begin(event.at)
 
-    def came_from(self, source: PeerId | None, client: ClientId, size: int) -> None:
+    def came_from(self, source: PeerId | None, client: ClientId, size: int, at: float) -> None:
         """Note that a client has a piece."""
         for meter in (self._givers.get(source), self._takers.get(client)):
             if meter is not None:
-                meter.count(size)
+                meter.count(size, at)
 
     def lease_overdue(self, event: LeaseOverdue) -> None:
         """Note that a piece is probably not under way any longer."""
@@ -303,7 +321,7 @@ class Traffic:
         size = event.size - FRAME_BYTES
         amounts = Amounts(seed=size) if event.source is None else Amounts(peers=size)
         self._count(wave, amounts, event.at)
-        wave.came_from(event.source, event.client, size)
+        wave.came_from(event.source, event.client, size, event.at)
         wave.lease_ended(event.lease, event.source, event.client, event.at)
         if event.source is not None:
             given = self._given.setdefault(event.source, Given())
@@ -329,7 +347,7 @@ class Traffic:
     def _cached(self, event: PieceCached) -> None:
         wave = self._present(event)
         size = digest_length(event.digest) - FRAME_BYTES
-        wave.origin.count(size)
+        wave.origin.count(size, event.at)
         self._count(wave, Amounts(origin=size), event.at)
 
     def _fetch_ended(self, event: TaskFinished | TaskFailed) -> None:
@@ -344,8 +362,7 @@ class Traffic:
     def _count(self, wave: Wave, amounts: Amounts, at: float) -> None:
         self.total = self.total.plus(amounts)
         self.history.add(at, amounts)
-        wave.came = wave.came.plus(amounts)
-        wave.recent.add(at, amounts)
+        wave.count(amounts, at)
 
     def _removed(self, event: TaskRemoved) -> None:
         self._waves.pop(event.task, None)

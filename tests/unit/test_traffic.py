@@ -82,6 +82,15 @@ def test_rates_are_those_while_busy() -> None:
     assert wave.rates(world.now).fastest == pytest.approx(PIECE / 2)
 
 
+def test_a_slow_beginning_does_not_hide_what_a_link_can_do() -> None:
+    meter = Meter()
+    meter.begin(0)
+    meter.count(100, 60)
+    for second in range(1, 11):
+        meter.count(100, 60 + second)
+    assert meter.rate(70) == pytest.approx(100)
+
+
 def test_a_wave_ends_with_its_last_client_and_the_next_begins_at_nothing() -> None:
     watched = Watched()
     world = watched.world
@@ -125,13 +134,14 @@ def test_a_piece_under_way_counts_half() -> None:
     meter = Meter()
     meter.begin(0)
     assert meter.rate(1) is None
-    meter.count(100)
+    meter.count(100, 1)
     meter.end(1)
     meter.begin(1)
     assert meter.rate(2) == pytest.approx(75)
     meter.end(2)
-    meter.end(2)  # told twice: by its deadline, and by the report
+    meter.end(12)  # told twice: by its deadline, and by the report
     assert not meter.is_busy
+    assert meter.rate(12) == pytest.approx(50)
 
 
 def test_what_is_old_goes() -> None:
