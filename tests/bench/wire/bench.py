@@ -3,23 +3,28 @@
 Run by hand: ``python tests/bench/wire/bench.py``; needs wrk, takes some minutes. Each request
 alone, over 1 and 32 connections: through the front; through Hypercorn, where a header that only
 browsers send leads it; and beside both, a bare server on Trio and httptools with one answer for
-everything. Then whole lives of downloads of 13 pieces, each on a connection and a file of its own.
+everything. Then whole lives of downloads of 13 pieces, each on a connection and a file of its own,
+and what a download, a fetch and a watcher get of the same process meanwhile.
 """
 
 import argparse
 import http.client
 import json
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
+from time import monotonic
 from typing import NamedTuple
 
+from supernode.core.identity import task_id
 from tests.bench.footprint import footprint
 from tests.e2e.neighbours import (
     MIB,
@@ -36,6 +41,7 @@ HERE = Path(__file__).parent
 CONNECTIONS = (1, 32)
 PIECES = 13
 PIECE = 4 * MIB
+LOAD_SECONDS = 30
 DIALECTS = ("dfget_1_0", "rest")
 
 
@@ -194,6 +200,71 @@ def whole_lives(node: Daemon, url: str, seconds: int) -> None:
             print(f"{name:24} {reached.rate:8.0f} {reached.p99:7.1f} {resident:7.1f}")
 
 
+class Neighbours(NamedTuple):
+    """What others get of the same process."""
+
+    served: float
+    """MB/s of one client of the data port."""
+    fetched: float
+    """MB/s of one fetch from an origin."""
+    told: float
+    """Milliseconds until somebody who watches hears of a new peer, mostly."""
+
+
+def neighbours(node: Daemon, origin: Origin, url: str, label: str) -> Neighbours:
+    """Return what a download, a fetch and a watcher get."""
+    call = Caller(node)
+    path = f"/download/{task_id(url)[:3]}/{task_id(url)}"
+    size, rounds = PIECES * PIECE, 8
+    data = http.client.HTTPConnection("127.0.0.1", node.data, timeout=60)
+    began = monotonic()
+    for _ in range(rounds):
+        data.request("GET", path, headers={"Range": f"bytes=0-{size - 1}"})
+        assert len(data.getresponse().read()) == size
+    served = rounds * size / (monotonic() - began)
+    fresh = origin.file(f"fresh-{label}", size)
+    began = monotonic()
+    task = call("POST", "/tasks", {"rawURL": fresh, "cID": "c"})["ID"]
+    while call("GET", f"/tasks/{task}")["cdnStatus"] != "SUCCESS":
+        Event().wait(0.02)
+    fetched = size / (monotonic() - began)
+    return Neighbours(served / 1e6, fetched / 1e6, 1e3 * _feed_lag(node, call))
+
+
+def _feed_lag(node: Daemon, call: Caller) -> float:
+    feed = http.client.HTTPConnection("127.0.0.1", node.control, timeout=60)
+    feed.request("GET", "/events?type=peer.registered")
+    events, lags = feed.getresponse(), []
+    for number in range(21):
+        name = f"watched-{number}-{monotonic()}"
+        began = monotonic()
+        call("POST", "/peers", {"IP": "127.0.0.1", "hostName": name, "port": 15001})
+        while name not in events.readline().decode():
+            pass
+        lags.append(monotonic() - began)
+    feed.close()
+    return statistics.median(lags)
+
+
+def beside_lives(node: Daemon, origin: Origin, url: str) -> None:
+    """Print what others get alone, and while lives are played as fast as they can be."""
+    alone = neighbours(node, origin, f"{url}{max(CONNECTIONS)}", "alone")
+    with ThreadPoolExecutor(1) as thread:
+        load = thread.submit(lives, node, DIALECTS[0], url, max(CONNECTIONS), LOAD_SECONDS)
+        beside = neighbours(node, origin, f"{url}{max(CONNECTIONS)}", "beside")
+        assert not load.done(), "the load ended too early"
+        reached = load.result()
+    print(f"\n{'':24} {'alone':>8} {'beside':>8}   {reached.rate:.0f} lives/s")
+    for name, unit, a, b in zip(
+        ("data port", "a fetch", "the feed, later by"),
+        ("MB/s", "MB/s", "ms"),
+        alone,
+        beside,
+        strict=True,
+    ):
+        print(f"{name:24} {a:8.0f} {b:8.0f} {unit}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=3, help="of each measurement")
@@ -207,6 +278,7 @@ def main() -> None:
         if not options.lives_only:
             each_alone(node, f"{url}{max(CONNECTIONS)}", options.seconds)
         whole_lives(node, url, options.seconds)
+        beside_lives(node, origin, url)
 
 
 if __name__ == "__main__":
