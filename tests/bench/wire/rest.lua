@@ -40,7 +40,7 @@ function request()
       return send("PUT", "/tasks/" .. task .. "/pieces/" .. piece.range, '{"clientID":"' .. client ..
          '","dstPID":"' .. piece.from .. '","pieceStatus":"SUCCESS"}')
    elseif at == "pull" then
-      return pull("")
+      return pull("&pieceRange=" .. piece.range .. "&dstPID=" .. piece.from .. "&pieceResult=SUCCESS")
    elseif at == "finish" then
       return pull("&dfgetTaskStatus=FINISHED")
    end
