@@ -1,6 +1,6 @@
 """The client towards registries: what images consist of, and which headers open their blobs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -120,7 +120,7 @@ class Registries:
         root = await self._manifest(admission, reference, reference.digest, ())
         gathering.add(root.manifest, "", root.size)
         indexes = [root]
-        offered: list[str] = []
+        offered: set[str] = set()
         while indexes:
             index = indexes.pop()
             if len(index.path) > MOST_DEPTH:
@@ -128,7 +128,8 @@ class Registries:
                 raise OriginError(Reason.ORIGIN_MANIFEST, problem)
             for entry in index.manifest.manifests:
                 platform = str(entry.platform or "")
-                offered.append(platform)
+                if len(offered) < _SHOWN_PLATFORMS:
+                    offered.add(platform)
                 if entry.digest in gathering or not platforms.want(entry.platform):
                     continue
                 found = await self._manifest(admission, reference, entry.digest, index.path)
@@ -216,7 +217,7 @@ def _verified(document: Document, digest: str, path: Sequence[str]) -> Manifest:
     return manifest
 
 
-def _nothing_for(platforms: Platforms, offered: Sequence[str], url: str) -> OriginError:
-    others = ", ".join(sorted({platform for platform in offered if platform})[:_SHOWN_PLATFORMS])
+def _nothing_for(platforms: Platforms, offered: Collection[str], url: str) -> OriginError:
+    others = ", ".join(sorted(filter(None, offered)))
     problem = f"{url}: nothing for {platforms}, only for {others}"
     return OriginError(Reason.ORIGIN_NOT_FOUND, problem)

@@ -49,8 +49,9 @@ class Gathering:
             self._add_blob(blob, platform)
         if len(self._parts) > MOST_MANIFESTS:
             raise self._too_large(len(self._parts), "manifests", MOST_MANIFESTS)
-        if len(self._blobs) > MOST_BLOBS:
-            raise self._too_large(len(self._blobs), "blobs", MOST_BLOBS)
+        blobs = len(self._blobs) + len(self._skipped)
+        if blobs > MOST_BLOBS:
+            raise self._too_large(blobs, "blobs", MOST_BLOBS)
 
     def image(self) -> Image:
         """Return what has been gathered."""

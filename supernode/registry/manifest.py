@@ -35,6 +35,12 @@ _FOREIGN = re.compile(
 )
 _SHOWN = 64
 
+_Short = Annotated[str, msgspec.Meta(max_length=64, pattern=r"\A[ -~]*\Z")]
+_Word = Annotated[str, msgspec.Meta(max_length=255, pattern=r"\A[ -~]*\Z")]
+_Url = Annotated[str, msgspec.Meta(max_length=2048)]
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
+"""What is kept of a manifest, which may be of anybody, is bounded; sums of sizes fit anywhere."""
+
 
 class BadManifest(ValueError):
     """Bytes that are no manifest, or one that cannot be followed. The message is for people."""
@@ -91,10 +97,7 @@ def read(content: bytes, content_type: str = "") -> Manifest:
     Raises:
         BadManifest: it is none, or none that can be followed.
     """
-    try:
-        said = msgspec.json.decode(content, type=_Said)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadManifest(f"it is not a manifest in JSON: {error}") from None
+    said = _said(content)
     announced = content_type.partition(";")[0].strip().lower()
     media_type = said.media_type or announced
     _check_kind(said, announced)
@@ -122,16 +125,16 @@ def digest_of(content: bytes) -> str:
 
 
 class _PlatformSaid(msgspec.Struct):
-    os: str = ""
-    architecture: str = ""
-    variant: str | None = None
+    os: _Short = ""
+    architecture: _Short = ""
+    variant: _Short | None = None
 
 
 class _DescriptorSaid(msgspec.Struct, rename="camel"):
     digest: str
-    media_type: str | None = None
-    size: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    urls: list[str] | None = None
+    media_type: _Word | None = None
+    size: _Bytes | None = None
+    urls: list[_Url] | None = None
     platform: _PlatformSaid | None = None
 
     @property
@@ -149,20 +152,27 @@ class _SignatureSaid(msgspec.Struct):
 
 
 class _Said(msgspec.Struct, rename="camel"):
-    media_type: str | None = None
+    media_type: _Word | None = None
     manifests: list[_DescriptorSaid] | None = None
     config: _DescriptorSaid | None = None
     layers: list[_DescriptorSaid] | None = None
     blobs: list[_DescriptorSaid] | None = None
     # Schema 1:
     fs_layers: list[_LayerSaid] | None = None
-    architecture: str | None = None
+    architecture: _Short | None = None
     signatures: list[_SignatureSaid] | None = None
 
 
 class _Protected(msgspec.Struct, rename="camel"):
     format_length: Annotated[int, msgspec.Meta(ge=0)]
     format_tail: str
+
+
+def _said(content: bytes) -> _Said:
+    try:
+        return msgspec.json.decode(content, type=_Said)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadManifest(f"it is not a manifest in JSON: {error}") from None
 
 
 def _check_kind(said: _Said, announced: str) -> None:
@@ -190,6 +200,9 @@ def _descriptor(said: _DescriptorSaid) -> Descriptor:
 
 
 def _schema_1(said: _Said, content: bytes, media_type: str) -> Manifest:
+    if said.signatures:
+        content = _signed(content, said.signatures[0].protected)
+        said = _said(content)  # only that has the digest by which it may have been asked for
     blobs = tuple(
         Descriptor(_checked(layer.blob_sum), _SCHEMA_1_LAYER, None)
         for layer in said.fs_layers or ()
@@ -197,8 +210,7 @@ def _schema_1(said: _Said, content: bytes, media_type: str) -> Manifest:
     if not blobs:
         raise BadManifest("this manifest of schema 1 names no layers")
     platform = Platform("linux", said.architecture) if said.architecture else None
-    signed = _signed(content, said.signatures[0].protected) if said.signatures else content
-    return Manifest(digest_of(signed), media_type, (), blobs, platform)
+    return Manifest(digest_of(content), media_type, (), blobs, platform)
 
 
 def _signed(content: bytes, protected: str) -> bytes:

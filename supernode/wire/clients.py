@@ -28,9 +28,17 @@ def client_at(address: str) -> Client:
 def client_of(stream: trio.SocketStream) -> Client:
     """Return whose a connection is; unknown if that is gone, or came by a Unix socket."""
     try:
-        return client_at(stream.socket.getpeername()[0])
-    except (OSError, ValueError, IndexError):
+        return client_at(address_of(stream.socket))
+    except ValueError:
         return UNKNOWN
+
+
+def address_of(socket: trio.socket.SocketType) -> str:
+    """Return the address at the other end; "" if that is gone, or has none."""
+    try:
+        return str(socket.getpeername()[0])
+    except (OSError, IndexError):
+        return ""
 
 
 class ConnectionCounts:

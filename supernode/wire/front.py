@@ -2,9 +2,9 @@
 
 It does what ``hypercorn.trio.serve`` would: lifespan, accepting, TLS, draining. Doing it here lets
 one connection fail without ending the daemon, lets no client hold up a shutdown or take all the
-connections, and leaves room to answer requests before Hypercorn. ``TCPServer``, ``WorkerContext``
-and ``ASGIWrapper`` are not documented API; ``tests/integration/test_hypercorn_contract.py`` says
-what is relied on.
+connections, and answers hot requests, and websockets that only tell, before Hypercorn gets them.
+``TCPServer``, ``WorkerContext`` and ``ASGIWrapper`` are not documented API;
+``tests/integration/test_hypercorn_contract.py`` says what is relied on.
 """
 
 import logging
@@ -99,7 +99,6 @@ class Front:
             gated(tame(app), self._rule, max_header=max_header), ping_interval=self._ping_interval
         )
         self._streams = streams
-        self._max_header = max_header
         self._max_connections = max_connections
         self._write_timeout = write_timeout
         self._drain_timeout = drain_timeout

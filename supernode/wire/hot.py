@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 import trio
 
 from supernode.exchange import Answer
+from supernode.wire.clients import address_of
 from supernode.wire.hot_head import HEAD_END, HotHead, may_be_plain, plain_head
 from supernode.wire.streams import GuardedStream
 
@@ -83,7 +84,7 @@ class HotConnection:
         self._table = table
         self._largest_head = largest_head
         self._is_closing = is_closing
-        self._remote = str(guarded.socket.getpeername()[0])
+        self._remote = address_of(guarded.socket)
         self._read = b""
         """What the client has sent and is not answered yet."""
 

@@ -1,5 +1,7 @@
 import errno
 import math
+import socket
+import struct
 
 import pytest
 import trio
@@ -153,6 +155,18 @@ async def test_too_many_connections_are_answered_503(app: QuartTrio) -> None:
                 await third.send_all(LAST_REQUEST)
                 answer = await read_to_the_end(third)
         assert answer.endswith(b"hello")
+
+
+async def test_who_has_gone_before_it_was_accepted_is_no_news(app: QuartTrio) -> None:
+    reset_when_closed = struct.pack("ii", 1, 0)
+    with capture_logs() as logs:
+        async with serving(app) as (_, port):
+            with socket.create_connection(("127.0.0.1", port)) as gone:  # at once, so not yet
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset_when_closed)
+            async with await connect(port) as stream:
+                await stream.send_all(LAST_REQUEST)
+                assert (await read_to_the_end(stream)).endswith(b"hello")
+    assert not logs
 
 
 async def test_one_connection_that_crashes_is_logged_and_no_other_notices(app: QuartTrio) -> None:

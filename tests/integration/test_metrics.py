@@ -253,6 +253,8 @@ async def test_the_process_itself(autojump_clock: MockClock, node: InProcess) ->
     [
         (b'{"IP": "nobody"}', "IP"),
         (b'{"duration": "long"}', "duration"),
+        (b'{"success": true, "duration": 1e300}', "duration"),
+        (b'{"success": true, "fileLength": %d}' % 10**400, "fileLength"),
         (b'{"callSystem": "a\\nb"}', "callSystem"),
     ],
 )

@@ -210,6 +210,14 @@ async def test_a_manifest_of_ten_thousand_layers(registry: ScriptedRegistry) -> 
     assert f"10000 blobs, at most {MOST_BLOBS} are taken" in why.detail
 
 
+async def test_very_many_foreign_layers(registry: ScriptedRegistry) -> None:
+    kind = images.OCI_FOREIGN
+    layers = [{"digest": f"sha256:{n:064x}", "mediaType": kind} for n in range(MOST_BLOBS + 1)]
+    why = await failure(registry.manifest(NAME, "v1", manifest(None, layers)))
+    assert why.reason is Reason.IMAGE_TOO_LARGE
+    assert f"{MOST_BLOBS + 1} blobs, at most {MOST_BLOBS} are taken" in why.detail
+
+
 async def test_an_index_of_very_many_manifests(registry: ScriptedRegistry) -> None:
     many = [manifest(None, [layer("one")], number=n) for n in range(MOST_MANIFESTS)]
     for each in many:

@@ -1,7 +1,9 @@
 """``POST /task/metrics``: how a download went, in its client's words."""
 
+from typing import Annotated
+
 import structlog
-from msgspec import field
+from msgspec import Meta, field
 
 from supernode.api import validation
 from supernode.api.decoding import from_json
@@ -10,6 +12,10 @@ from supernode.api.dfget_1_0.codes import Code
 from supernode.api.models import Model, Word
 from supernode.exchange import Answer, Request
 from supernode.metrics.clients import ClientMetrics
+
+_LONGEST_SECONDS = 1e9
+_LARGEST_FILE = 1 << 60
+"""What is said once is in the sums for good, and /metrics can show no number at will."""
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -22,11 +28,11 @@ class Outcome(Model):
     success: bool = False
     reason: Word = field(default="", name="backsourceReason")
     """Why it went to the origin, as a number; empty or 0: it did not."""
-    duration: float = 0.0
+    duration: Annotated[float, Meta(le=_LONGEST_SECONDS)] = 0.0
     """Seconds."""
     call_system: Word = field(default="", name="callSystem")
     ip: Word = field(default="", name="IP")
-    file_length: int = field(default=-1, name="fileLength")
+    file_length: Annotated[int, Meta(le=_LARGEST_FILE)] = field(default=-1, name="fileLength")
     """Bytes; negative: not known."""
 
 

@@ -126,6 +126,15 @@ def test_the_digest_of_schema_1_is_of_what_is_signed() -> None:
     assert len(found.blobs) == 3
 
 
+def test_only_what_is_signed_of_schema_1_counts() -> None:
+    content, payload = signed(schema_1())
+    other = json.dumps([{"blobSum": DIGEST}]).encode()
+    content = Content(content.data[:-2] + b', "fsLayers": ' + other + b"\n}", SIGNED_SCHEMA_1)
+    found = read(content.data)
+    assert found.digest == digest_of(payload)
+    assert [blob.digest for blob in found.blobs] == [each.digest for each in (*LAYERS, LAYERS[0])]
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -143,6 +152,13 @@ def test_the_digest_of_schema_1_is_of_what_is_signed() -> None:
         ({"layers": [{"digest": "../../../etc"}]}, "expected a digest"),
         ({"layers": [{"digest": "sha512:" + "0a" * 64}]}, "a digest by sha512"),
         ({"layers": [{"digest": DIGEST, "size": -1}]}, "Expected `int` >= 0"),
+        ({"layers": [{"digest": DIGEST, "size": 1 << 64}]}, "Expected `int` <="),
+        ({"layers": [{"digest": DIGEST, "mediaType": "x" * 256}]}, "length <= 255"),
+        ({"layers": [{"digest": DIGEST, "mediaType": "\x1b[2J"}]}, "matching regex"),
+        ({"layers": [{"digest": DIGEST, "urls": ["http://a/" + "x" * 2048]}]}, "length <= 2048"),
+        ({"manifests": [{"digest": DIGEST, "platform": {"os": "x" * 65}}]}, "length <= 64"),
+        ({"manifests": [{"digest": DIGEST, "platform": {"os": "\x1b"}}]}, "matching regex"),
+        ({"fsLayers": [{"blobSum": DIGEST}], "architecture": "x" * 65}, "length <= 64"),
         ({"layers": [], "config": None}, "names nothing"),
         ({"manifests": []}, "names nothing"),
         ({"manifests": None, "layers": None}, "names nothing"),
