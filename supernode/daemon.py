@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
@@ -43,7 +42,7 @@ from supernode.api.routes import routes
 from supernode.api.traffic import Traffic
 from supernode.api.watching import Watching
 from supernode.clock import Clock
-from supernode.config import registries
+from supernode.config import contacting, registries
 from supernode.config.errors import ConfigError
 from supernode.config.settings import Config
 from supernode.config.tls import server_context
@@ -127,7 +126,8 @@ async def run(config: Config) -> None:
             ip=config.data.advertise_ip,
             port=config.data.advertise_port or sockets.port_of(data),
         )
-        policy = _policy(config, seed, [*control, *data])
+        own = [(seed.ip, seed.port), *map(sockets.address_of, [*control, *data])]
+        policy = contacting.policy(config, own)
         clock, store = Clock.started_now(), PieceStore(repo)
         recalled = await recall(config.disk.state_dir / "supernode.db", _limits(config), clock)
         at_the_end.callback(recalled.journal.close)
@@ -137,7 +137,7 @@ async def run(config: Config) -> None:
         dispatch = Dispatcher(Tracker(recalled.state), feed, clock, chance)
         journaling = Journaling(dispatch, recalled, boot=store.boot_id, shown=text)
         responder = Responder(feed, clock, explain, journaling)
-        origin, asked = _origin(config, policy), _origin(config, policy)
+        origin, asked = (contacting.origin_client(config, policy) for _ in range(2))
         images = Registries(asked, registries.known_registries(config.registries))
         surveying = Surveying(dispatch, asked, images)
         metrics = metrics_of(dispatch)
@@ -298,35 +298,6 @@ def _limits(config: Config) -> Limits:
         silent_after=config.peers.ttl / 2,
         seen_every=min(30.0, config.peers.ttl / 10),
         preheat_keep=config.preheat.keep,
-    )
-
-
-def _policy(
-    config: Config, seed: SeedAddress, listeners: list[trio.SocketListener]
-) -> OriginPolicy:
-    own = [(seed.ip, seed.port), *map(sockets.address_of, listeners)]
-    return OriginPolicy(
-        allow=[*config.origin.allow, *registries.allowed(config.registries)],
-        deny=config.origin.deny,
-        ports=config.origin.ports,
-        own=[(ip_address(ip), port) for ip, port in own],
-    )
-
-
-def _origin(config: Config, policy: OriginPolicy) -> OriginClient:
-    settings = config.origin
-    return OriginClient(
-        policy,
-        connect_timeout=settings.connect_timeout,
-        head_timeout=settings.head_timeout,
-        stall_timeout=settings.stall_timeout,
-        max_connections=settings.max_connections,
-        max_connections_per_origin=settings.max_connections_per_origin,
-        rate=settings.rate,
-        rate_per_origin=settings.rate_per_origin,
-        floor=settings.slowest_rate,
-        proxy=settings.proxy,
-        sites=registries.sites(config.registries),
     )
 
 
