@@ -12,6 +12,8 @@ COMMANDS = {
     "dfget-uploader": "supernode.dfget.command:uploader_command",
     "preheat": "supernode.preheat.command:command",
     "events": "supernode.follow.command:command",
+    "status": "supernode.status.command:command",
+    "doctor": "supernode.doctor.command:command",
     "demo": "supernode.demo.command:command",
     "simulate": "supernode.simulation.command:command",
     "check-config": "supernode.config.command:command",

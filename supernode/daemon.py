@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
@@ -34,6 +33,7 @@ from supernode.api.errors import explain
 from supernode.api.event_json import text
 from supernode.api.event_log import log_event
 from supernode.api.events import add_events, opener
+from supernode.api.health import Check, Finding
 from supernode.api.hot import HotTable
 from supernode.api.metrics import MetricsPage, metrics_of
 from supernode.api.operations import Operation
@@ -42,7 +42,7 @@ from supernode.api.routes import routes
 from supernode.api.traffic import Traffic
 from supernode.api.watching import Watching
 from supernode.clock import Clock
-from supernode.config import registries
+from supernode.config import contacting, registries
 from supernode.config.errors import ConfigError
 from supernode.config.settings import Config
 from supernode.config.tls import server_context
@@ -61,6 +61,7 @@ from supernode.registry.client import Registries
 from supernode.services.blob_access import BlobAccess
 from supernode.services.cdn import Cdn
 from supernode.services.copying import Copying
+from supernode.services.disk_probing import DiskProbing
 from supernode.services.dumping import Dumping
 from supernode.services.eviction import Eviction
 from supernode.services.expiry import Expiry
@@ -120,12 +121,13 @@ async def run(config: Config) -> None:
         signals = until_told.enter_context(stop)
         repo = config.disk.state_dir / "repo"
         _make_writable(repo)
-        control, data = await _listeners(config)
+        control, data, sockets_are = await _listeners(config)
         seed = SeedAddress(
             ip=config.data.advertise_ip,
             port=config.data.advertise_port or sockets.port_of(data),
         )
-        policy = _policy(config, seed, [*control, *data])
+        own = [(seed.ip, seed.port), *map(sockets.address_of, [*control, *data])]
+        policy = contacting.policy(config, own)
         clock, store = Clock.started_now(), PieceStore(repo)
         recalled = await recall(config.disk.state_dir / "supernode.db", _limits(config), clock)
         at_the_end.callback(recalled.journal.close)
@@ -135,11 +137,20 @@ async def run(config: Config) -> None:
         dispatch = Dispatcher(Tracker(recalled.state), feed, clock, chance)
         journaling = Journaling(dispatch, recalled, boot=store.boot_id, shown=text)
         responder = Responder(feed, clock, explain, journaling)
-        origin, asked = _origin(config, policy), _origin(config, policy)
+        origin, asked = (contacting.origin_client(config, policy) for _ in range(2))
         images = Registries(asked, registries.known_registries(config.registries))
         surveying = Surveying(dispatch, asked, images)
         metrics = metrics_of(dispatch)
-        operations = _operations(config, dispatch, seed, policy, images, surveying, metrics, store)
+        probing = DiskProbing(repo)
+        checks: dict[str, Check] = {
+            "disk": lambda: _working(probing.trouble),
+            "journal": lambda: _working(journaling.trouble),
+            "serving": lambda: _working("it is about to stop" if responder.is_closing else ""),
+            "sockets": lambda: Finding(sockets_are),
+        }
+        operations = _operations(
+            config, dispatch, seed, policy, images, surveying, metrics, store, checks
+        )
         watching = Watching(feed, journaling)
         app = create_app(
             operations, responder, requests=metrics.requests, largest_body=config.http.max_body
@@ -174,6 +185,7 @@ async def run(config: Config) -> None:
                 journaling.settled,
             )
             services["surveying"] = surveying.run
+            services["disk probing"] = probing.run
             if await _started(root, services, signals):
                 async with trio.open_nursery() as ports:
                     await ports.start(data_port.run)
@@ -289,35 +301,6 @@ def _limits(config: Config) -> Limits:
     )
 
 
-def _policy(
-    config: Config, seed: SeedAddress, listeners: list[trio.SocketListener]
-) -> OriginPolicy:
-    own = [(seed.ip, seed.port), *map(sockets.address_of, listeners)]
-    return OriginPolicy(
-        allow=[*config.origin.allow, *registries.allowed(config.registries)],
-        deny=config.origin.deny,
-        ports=config.origin.ports,
-        own=[(ip_address(ip), port) for ip, port in own],
-    )
-
-
-def _origin(config: Config, policy: OriginPolicy) -> OriginClient:
-    settings = config.origin
-    return OriginClient(
-        policy,
-        connect_timeout=settings.connect_timeout,
-        head_timeout=settings.head_timeout,
-        stall_timeout=settings.stall_timeout,
-        max_connections=settings.max_connections,
-        max_connections_per_origin=settings.max_connections_per_origin,
-        rate=settings.rate,
-        rate_per_origin=settings.rate_per_origin,
-        floor=settings.slowest_rate,
-        proxy=settings.proxy,
-        sites=registries.sites(config.registries),
-    )
-
-
 def _operations(
     config: Config,
     dispatch: Dispatcher,
@@ -327,6 +310,7 @@ def _operations(
     surveying: Surveying,
     metrics: Metrics,
     store: PieceStore,
+    checks: Mapping[str, Check],
 ) -> list[Operation]:
     clients, traffic = config.clients, Traffic()
     dispatch.feed.listen(traffic.note)
@@ -340,6 +324,7 @@ def _operations(
         survey=surveying.begin,
         traffic=traffic,
         disk=lambda: store.last_disk_use,
+        checks=checks,
     )
     specified = [*routes(rest), asyncapi.operation(VERSION)]
     dialect = dfget_1_0.operations(
@@ -351,6 +336,10 @@ def _operations(
     )
     pages = Docs(specified, VERSION), MetricsPage(metrics), Console()
     return [*specified, *dialect, *(of_it for page in pages for of_it in page.operations())]
+
+
+def _working(trouble: str) -> Finding:
+    return Finding(trouble or "ok", is_fine=not trouble)
 
 
 def _front(
@@ -400,8 +389,8 @@ def _raise_descriptor_limit() -> None:
 
 async def _listeners(
     config: Config,
-) -> tuple[list[trio.SocketListener], list[trio.SocketListener]]:
-    """Return the listeners of the control port and of the data port."""
+) -> tuple[list[trio.SocketListener], list[trio.SocketListener], str]:
+    """Return the listeners of the control port and of the data port, and whose they are."""
     try:
         passed = sockets.inherited(os.environ)
     except ValueError as error:
@@ -410,7 +399,9 @@ async def _listeners(
     data = passed["data"]
     if not data and config.data.port:
         data = await sockets.opened(config.http.host, config.data.port)
-    return control, data
+    handed = [name for name, listeners in passed.items() if listeners]
+    whose = f"{' and '.join(handed)} passed on" if handed else "opened by this process"
+    return control, data, whose
 
 
 async def _fail_when_broken(dispatch: Dispatcher) -> None:

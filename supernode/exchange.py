@@ -130,6 +130,11 @@ class Responder:
         self._explain = explain
         self._closing = False
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether the daemon is about to stop."""
+        return self._closing
+
     def close(self) -> None:
         """Let nobody wait any longer: the daemon is about to stop."""
         self._closing = True

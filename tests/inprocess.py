@@ -1,6 +1,7 @@
 """A supernode without sockets and disk: the real core, feed, handlers and web app."""
 
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -9,6 +10,7 @@ import pytest
 from supernode.api.app import create_app
 from supernode.api.dfget_1_0 import protocol as dfget_1_0
 from supernode.api.errors import explain
+from supernode.api.health import Check
 from supernode.api.hot import HotTable
 from supernode.api.metrics import MetricsPage, metrics_of
 from supernode.api.rest import Rest, SeedAddress
@@ -43,14 +45,20 @@ class InProcess:
     Make one inside ``trio.run``: its clock starts with Trio's.
     """
 
-    def __init__(self, limits: Limits | None = None, *, abort: bool = False) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        abort: bool = False,
+        checks: Mapping[str, Check] | None = None,
+    ) -> None:
         self.tracker = Tracker(limits)
         self.feed = Feed()
         self.clock = Clock.started_now()
         self.dispatch = Dispatcher(self.tracker, self.feed, self.clock, random.Random(0))
         self.traffic = Traffic()
         self.feed.listen(self.traffic.note)
-        self.rest = Rest(self.dispatch, SEED, traffic=self.traffic)
+        self.rest = Rest(self.dispatch, SEED, traffic=self.traffic, checks=checks or {})
         self.responder = Responder(self.feed, self.clock, explain)
         self.metrics = metrics_of(self.dispatch)
         dialect = dfget_1_0.operations(

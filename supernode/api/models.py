@@ -586,6 +586,15 @@ class VersionInfo(Model, kw_only=True):
     version: str = field(name="Version")
 
 
+class Readiness(Model, kw_only=True):
+    """What there is to say of each condition of being ready."""
+
+    checks: Annotated[
+        dict[str, str],
+        _about("By what was looked at: `disk`, `journal`, `serving` and `sockets`."),
+    ]
+
+
 class ErrorBody(Model):
     """What is wrong, for programs and for people: the specification's two shapes at once."""
 

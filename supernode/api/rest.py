@@ -1,11 +1,13 @@
 """The handlers of all operations, by resource."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from supernode.api.call_systems import CallSystems
 from supernode.api.dry_runs import DryRuns, Survey
 from supernode.api.harbor.jobs import Jobs
 from supernode.api.harbor.notifications import Notifications
+from supernode.api.health import Check, Health
 from supernode.api.holders import SeedAddress
 from supernode.api.overview import Overviews
 from supernode.api.peers import Peers
@@ -54,6 +56,7 @@ class Rest:
         survey: begins to ask an origin what a preheat would fetch; raises Full.
         traffic: what came from where; None: nothing, ever.
         disk: tells how full the disk is, as far as known.
+        checks: what being ready depends on, by name.
     """
 
     def __init__(
@@ -67,10 +70,12 @@ class Rest:
         survey: Callable[[CreatePreheat], Survey] = _no_survey,
         traffic: Traffic | None = None,
         disk: Callable[[], DiskUse | None] = _no_disk,
+        checks: Mapping[str, Check] = MappingProxyType({}),
     ) -> None:
         wishes = Wishes(call_systems, forbidden, parse_image)
         traffic = traffic or Traffic()
         self.system = System()
+        self.health = Health(checks)
         self.overview = Overviews(dispatch, traffic, disk)
         self.swarms = Swarms(dispatch, traffic)
         self.peers = Peers(dispatch, traffic)

@@ -21,6 +21,7 @@ from supernode.api.models import (
     PreheatCreateResponse,
     PreheatInfo,
     PreheatQuery,
+    Readiness,
     TaskCreateRequest,
     TaskCreateResponse,
     TaskInfo,
@@ -45,6 +46,7 @@ _FORBIDDEN = {403: "the origin is forbidden"}
 _CONFLICT = {409: "the task is not in a state, or not for a file, that allows this"}
 _NO_FILE = {502: "the origin did not deliver"}
 _ENDED = {409: "the task or the download has ended"} | _NO_FILE
+_NOT_READY = {503: "not ready, and `checks` says why"}
 _FULL = {503: "there is no room for another one"}
 
 
@@ -354,6 +356,27 @@ def routes(rest: Rest) -> list[Operation]:
             tag="System",
             answer=Overview,
             success="the supernode at a glance",
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/livez",
+            handler=rest.health.alive,
+            summary="is it alive? Else it needs a restart",
+            tag="System",
+            answer=str,
+            success="yes",
+            extension=True,
+        ),
+        Operation(
+            method="GET",
+            path="/readyz",
+            handler=rest.health.ready,
+            summary="is it ready? Else others should be asked for a while",
+            tag="System",
+            answer=Readiness,
+            success="yes",
+            errors=_NOT_READY,
             extension=True,
         ),
         Operation(

@@ -4,15 +4,15 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import click
 import trio
 from rich.console import Console
 
-from supernode.dfget.options import Node, parse_nodes
+from supernode.dfget.options import Node
 from supernode.follow.follower import Follower, Message, NotFollowed
 from supernode.follow.lines import line
+from supernode.remote import NodeType
 
 EXIT_USAGE = 64
 EXIT_UNAVAILABLE = 69
@@ -20,27 +20,11 @@ EXIT_SIGNAL = 128
 """And the signal's number."""
 
 
-class _NodeType(click.ParamType[Node]):
-    name = "[https://]host[:port]"
-
-    def convert(
-        self,
-        value: Any,  # noqa: ANN401 - as click has it
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Node:
-        try:
-            ((node, _),) = parse_nodes(value)
-        except ValueError:
-            self.fail(f"{value!r} is not host[:port] or https://host[:port]", param, ctx)
-        return node
-
-
 @click.command(
     epilog="Exit status: 0 whoever reads the output has had enough, 64 what was asked for makes no "
     "sense, 69 there is no supernode, or it refuses, 130 interrupted, 143 terminated."
 )
-@click.option("-n", "--node", type=_NodeType(), default="127.0.0.1", help="Which supernode.")
+@click.option("-n", "--node", type=NodeType(), default="127.0.0.1", help="Which supernode.")
 @click.option("--task", multiple=True, help="Only what is about this task; may be repeated.")
 @click.option("--peer", multiple=True, help="Only what names this peer; may be repeated.")
 @click.option(

@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.text import Text
 
+from supernode.printable import printable
+
 _STYLES = {
     "failed": "red",
     "quarantined": "red",
@@ -60,5 +62,5 @@ def _shown(name: str, value: object) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     if isinstance(value, bool):
         text = "yes" if value else "no"
-    text = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+    text = printable(text)
     return text[:_SHORT] + "…" if name in _SHORTENED and len(text) > _SHORT else text

@@ -1,18 +1,12 @@
 """The supernode's ``/preheats`` as this command uses it."""
 
 from collections.abc import Mapping
-from typing import TypeVar
 
 import msgspec
 
-from supernode.dfget.http import HttpClient, HttpError
-from supernode.dfget.options import Node
+from supernode.remote import Rejected, Remote
 
-T = TypeVar("T")
-
-ANSWER_SECONDS = 30.0
 ENDED = ("SUCCESS", "FAILED")
-_FULL = 503
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"kind": "type"}):
@@ -82,64 +76,25 @@ class _Created(msgspec.Struct, rename={"identity": "ID", "dry_run": "dryRun"}):
     dry_run: DryRun | None = None
 
 
-class _Trouble(msgspec.Struct):
-    message: str = ""
-
-
-class Unreachable(Exception):
-    """The supernode gives no answer now; it may later."""
-
-
-class Rejected(Exception):
-    """The supernode answered that it will not; the text says why."""
-
-
 class Preheats:
-    """One supernode. Every call raises :class:`Unreachable` or :class:`Rejected`.
-
-    Args:
-        node: where it is.
-        http: the connections to use.
+    """Those of one supernode. Every call raises :class:`~supernode.remote.Unreachable` or
+    :class:`~supernode.remote.Rejected`.
     """
 
-    def __init__(self, node: Node, http: HttpClient) -> None:
-        self._node = node
-        self._http = http
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
 
     async def create(self, wish: Wish) -> str:
         """Have it preheated; return the preheat's ID."""
-        return (await self._ask("POST", "/preheats", _Created, wish)).identity
+        return (await self._remote.ask("POST", "/preheats", _Created, wish)).identity
 
     async def dry_run(self, wish: Wish) -> DryRun:
         """Return what would be fetched."""
-        found = (await self._ask("POST", "/preheats?dryRun=true", _Created, wish)).dry_run
+        found = (await self._remote.ask("POST", "/preheats?dryRun=true", _Created, wish)).dry_run
         if found is None:
-            raise Rejected(f"supernode {self._node} knows no dry runs")
+            raise Rejected(f"supernode {self._remote.node} knows no dry runs")
         return found
 
     async def look(self, identity: str) -> Preheat:
         """Return how far a preheat is."""
-        return await self._ask("GET", f"/preheats/{identity}", Preheat)
-
-    async def _ask(self, method: str, target: str, kind: type[T], wish: Wish | None = None) -> T:
-        try:
-            answer = await self._http.request(
-                (self._node.host, self._node.port),
-                method,
-                target,
-                body=msgspec.json.encode(wish) if wish else b"",
-                timeout=ANSWER_SECONDS,
-                tls=self._node.tls,
-            )
-        except HttpError as error:
-            raise Unreachable(f"supernode {self._node}: {error}") from error
-        try:
-            if answer.status < 300:
-                return msgspec.json.decode(answer.body, type=kind)
-            trouble = msgspec.json.decode(answer.body, type=_Trouble).message
-        except msgspec.MsgspecError:
-            trouble = ""
-        problem = trouble or f"status {answer.status}"
-        if answer.status >= 500 and answer.status != _FULL:
-            raise Unreachable(f"supernode {self._node}: {problem}")
-        raise Rejected(problem)
+        return await self._remote.ask("GET", f"/preheats/{identity}", Preheat)

@@ -11,8 +11,9 @@ from supernode.dfget.errors import Exit
 from supernode.dfget.http import HttpClient
 from supernode.dfget.options import Node
 from supernode.dfget.progress import human
-from supernode.preheat.asking import ENDED, DryRun, Preheat, Preheats, Rejected, Unreachable, Wish
+from supernode.preheat.asking import ENDED, DryRun, Preheat, Preheats, Wish
 from supernode.preheat.faces import amounts, face, name_of
+from supernode.remote import Rejected, Remote, Unreachable
 
 LOOK_AGAIN_SECONDS = 0.5
 _SIGNALS = {signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: Exit.TERMINATED}
@@ -51,7 +52,7 @@ async def run(order: Order) -> Exit:
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(end_when_told)
-                ended = await _carry_out(order, Preheats(order.node, http))
+                ended = await _carry_out(order, Preheats(Remote(order.node, http)))
                 nursery.cancel_scope.cancel("done")
             return ended
     finally:

@@ -78,8 +78,8 @@ class Journaling:
         """Set when there is something to write at once."""
         self._turn = trio.Event()
         """Set after each commit, and when one fails."""
-        self._trouble = False
-        """Whether the last attempt to write failed."""
+        self._trouble = ""
+        """What the last attempt to write failed at, without a path; empty: it did not."""
         self._thread = trio.CapacityLimiter(1)
         dispatch.feed.listen(self._note)
 
@@ -92,6 +92,11 @@ class Journaling:
     def is_behind(self) -> bool:
         """Whether something has happened that an answer should not tell of before it is written."""
         return self._committed < self._changes.facts and not self._trouble
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written at the moment, without a path; empty: it can."""
+        return self._trouble
 
     async def settled(self) -> None:
         """Wait until everything that has happened so far is written, at most a few seconds."""
@@ -191,12 +196,12 @@ class Journaling:
 
     def _complain(self, trouble: JournalError | None) -> None:
         """Warn, but once until it is over."""
-        before, self._trouble = self._trouble, trouble is not None
+        before = self._trouble
+        self._trouble = str(trouble.__cause__ or trouble) if trouble is not None else ""
         now = self._clock.now()
         if trouble is not None and not before:
             log.error("a restart would forget what happens now", problem=str(trouble))
-            problem = str(trouble.__cause__ or trouble)  # without the path
-            self._feed.publish([JournalFellBehind(at=now, problem=problem)])
+            self._feed.publish([JournalFellBehind(at=now, problem=self._trouble)])
         elif trouble is None and before:
             log.info("what happened is written down again")
             self._feed.publish([JournalCaughtUp(at=now)])

@@ -239,7 +239,7 @@ async def test_a_journal_that_takes_nothing_makes_a_gap_not_a_hang(
             ):
                 for _ in range(3 * IN_MEMORY):
                     happen(process, KEPT)
-                await eventually(lambda: process.journaling._trouble)
+                await eventually(lambda: bool(process.journaling.trouble))
                 said = await told(process, "since=0")
     assert gaps(said)[0]["from"] == 1
     assert numbers_in(said) == list(range(1, len(numbers_in(said)) + 1))

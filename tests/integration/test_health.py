@@ -1,0 +1,85 @@
+"""What load balancers and watchdogs are told, and how a disk that takes nothing is found out."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from supernode.api.health import Finding
+from supernode.services import disk_probing
+from supernode.services.disk_probing import DiskProbing
+from tests.inprocess import InProcess
+from tests.integration.rest_caller import Caller, refusal
+
+
+async def test_who_answers_is_alive_whatever_else_is_wrong(autojump_clock: MockClock) -> None:
+    node = InProcess(checks={"disk": lambda: Finding("Read-only file system", is_fine=False)})
+    answer = await Caller(node)("GET", "/livez")
+    assert (answer.status_code, answer.text) == (200, "OK")
+
+
+async def test_ready_tells_what_there_is_to_say_of_every_check(autojump_clock: MockClock) -> None:
+    node = InProcess(checks={"disk": lambda: Finding("ok"), "sockets": lambda: Finding("ours")})
+    assert await Caller(node).look("/readyz") == {"checks": {"disk": "ok", "sockets": "ours"}}
+
+
+async def test_not_ready_names_all_that_is_wrong_and_only_that(autojump_clock: MockClock) -> None:
+    node = InProcess(
+        checks={
+            "disk": lambda: Finding("Read-only file system", is_fine=False),
+            "journal": lambda: Finding("disk I/O error", is_fine=False),
+            "sockets": lambda: Finding("ours"),
+        }
+    )
+    for path in ("/readyz", "/api/v1/readyz"):
+        answer = await Caller(node)("GET", path)
+        assert answer.status_code == 503
+        said = answer.json()
+        assert said == {
+            "code": 503,
+            "message": "disk: Read-only file system; journal: disk I/O error",
+            "checks": {
+                "disk": "Read-only file system",
+                "journal": "disk I/O error",
+                "sockets": "ours",
+            },
+        }
+
+
+async def test_only_looking_is_possible(autojump_clock: MockClock) -> None:
+    refusal(await Caller(InProcess())("POST", "/readyz"), 405)
+
+
+async def test_a_disk_that_takes_nothing_is_found_out_and_so_is_its_recovery(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "repo"
+    probing = DiskProbing(directory)
+    with trio.fail_after(10), capture_logs() as logs:
+        await probing._probe()
+        assert probing.trouble == "No such file or directory"
+        await probing._probe()
+        directory.mkdir()
+        await probing._probe()
+        assert probing.trouble == ""
+    assert [line["event"] for line in logs] == ["nothing can be written", "it can be written again"]
+    assert list(directory.iterdir()) == []
+
+
+async def test_a_disk_that_hangs_is_found_out_and_blocks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+    monkeypatch.setattr(disk_probing, "_write_a_block", lambda _: let_go.wait(10))
+    monkeypatch.setattr(disk_probing, "HANGING_SECONDS", 0.01)
+    probing = DiskProbing(tmp_path)
+    try:
+        with trio.fail_after(5):
+            for _ in range(2):  # the second waits for the first one's thread
+                await probing._probe()
+                assert probing.trouble.startswith("it has not answered")
+    finally:
+        let_go.set()
