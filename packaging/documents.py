@@ -109,8 +109,8 @@ def _settings_page() -> Iterator[str]:
 def _settings(settings: Iterable[Setting]) -> Iterator[str]:
     for setting in settings:
         default = setting.toml(setting.default)
-        about = explanation(setting)
-        yield from _item(setting.key, about if default in ('""', "[]") else f"{about} Default: {default}.")
+        said = "" if default in ('""', "[]") else f" Default: {default}."
+        yield from _item(setting.key, explanation(setting) + said)
 
 
 def _page(context: click.Context) -> str:
@@ -134,7 +134,7 @@ def _item(term: str, about: str) -> Iterator[str]:
 
 
 def _paragraphs(text: str | None) -> Iterator[str]:
-    """Yield the lines of help as click has it: after a line of ``\\b`` they stay as they are."""
+    """Yield the lines of help as click has it: what a backspace precedes stays as it is."""
     for paragraph in cleandoc(text or "").split("\n\n"):
         lines = [_roff(line) for line in paragraph.splitlines()]
         if lines and lines[0] == "\b":
