@@ -58,6 +58,7 @@ from supernode.origin.http import OriginClient
 from supernode.origin.policy import OriginPolicy
 from supernode.recording.dumps import STALLED, Dumps
 from supernode.registry.client import Registries
+from supernode.services import heartbeat
 from supernode.services.blob_access import BlobAccess
 from supernode.services.cdn import Cdn
 from supernode.services.copying import Copying
@@ -259,6 +260,7 @@ def _services(
     return {
         "dumping": dumping.run,
         "watchdog": Watchdog(partial(dumping.dump, STALLED)).run,
+        "heartbeat": heartbeat.run,
         "restoration": Restoration(dispatch, store, repair, boots).run,
         "eviction": eviction.run,
         "cdn": cdn.run,

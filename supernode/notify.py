@@ -5,6 +5,7 @@ In our executable it is not the main process that tells: a unit needs ``NotifyAc
 
 import os
 import socket
+from collections.abc import Mapping
 
 import structlog
 import trio
@@ -27,6 +28,21 @@ async def ready(status: str) -> None:
 async def stopping(status: str) -> None:
     """Tell that we are about to end. ``status`` as in ``ready``."""
     await _send("STOPPING=1", f"STATUS={status}")
+
+
+async def alive() -> None:
+    """Tell that we are well; see ``watchdog_seconds``."""
+    await _send("WATCHDOG=1")
+
+
+def watchdog_seconds(environment: Mapping[str, str]) -> float | None:
+    """Return within what time the manager wants to hear that we are well; None: it does not."""
+    microseconds = environment.get("WATCHDOG_USEC", "")
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None  # of a process that we were started by
+    if not microseconds.isdecimal() or not int(microseconds):
+        return None
+    return int(microseconds) / 1_000_000
 
 
 async def _send(*assignments: str) -> None:

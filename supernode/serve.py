@@ -1,5 +1,6 @@
 """``supernode serve``."""
 
+import faulthandler
 import sys
 
 import click
@@ -29,6 +30,8 @@ def command(**given: object) -> None:
     from supernode.journal.errors import JournalError
     from supernode.supervision import ServiceGaveUp, first_of
 
+    # A manager whose watchdog we have not heeded aborts us: say where we were.
+    faulthandler.enable(sys.__stderr__ or 2)
     status = 0
     problem: BaseExceptionGroup | None = None
     try:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 from msgspec import Struct
 from msgspec.structs import fields
 
-from supernode.config.kinds import Kind
+from supernode.config.kinds import Kind, Whole, YesOrNo
 from supernode.config.settings import About, Config
 
 
@@ -86,6 +86,15 @@ class Setting:
             return []
         parts = value if self.many and isinstance(value, tuple) else (value,)
         return [self.kind.show(part) for part in parts]
+
+    def toml(self, value: object) -> str:
+        """Return ``value`` as TOML has it, text like JSON; secrets masked."""
+        texts = self.texts(value)
+        if not isinstance(self.kind, Whole | YesOrNo):
+            texts = [json.dumps(text, ensure_ascii=False) for text in texts]
+        if self.many:
+            return f"[{', '.join(texts)}]"
+        return texts[0] if texts else '""'
 
 
 class Table(NamedTuple):

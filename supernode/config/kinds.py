@@ -30,6 +30,10 @@ _HOST_NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", re.IGNORECAS
 class Kind(Protocol[T]):
     """How values of one kind are read and shown."""
 
+    @property
+    def form(self) -> str:
+        """What such a value is, for people, and its unit."""
+
     def read(self, raw: object) -> T:
         """Return the value that ``raw`` stands for; raise ValueError, for people, if none."""
 
@@ -45,6 +49,11 @@ class Whole:
     high: int
     what: str = "a number"
 
+    @property
+    def form(self) -> str:
+        """See ``Kind``."""
+        return f"{self.what} from {self.low} to {self.high}"
+
     def read(self, raw: object) -> int:
         """See ``Kind``."""
         number = raw
@@ -52,7 +61,7 @@ class Whole:
             number = int(raw)
         if type(number) is int and self.low <= number <= self.high:
             return number
-        raise ValueError(f"{raw!r} is not {self.what} from {self.low} to {self.high}")
+        raise ValueError(f"{raw!r} is not {self.form}")
 
     def show(self, value: int) -> str:
         """See ``Kind``."""
@@ -65,11 +74,16 @@ class Choice:
 
     words: tuple[str, ...]
 
+    @property
+    def form(self) -> str:
+        """See ``Kind``."""
+        return f"one of {', '.join(self.words)}"
+
     def read(self, raw: object) -> str:
         """See ``Kind``."""
         if isinstance(raw, str) and raw in self.words:
             return raw
-        raise ValueError(f"{raw!r} is not one of {', '.join(self.words)}")
+        raise ValueError(f"{raw!r} is not {self.form}")
 
     def show(self, value: str) -> str:
         """See ``Kind``."""
@@ -79,6 +93,11 @@ class Choice:
 @dataclass(frozen=True)
 class YesOrNo:
     """Whether something is so."""
+
+    @property
+    def form(self) -> str:
+        """See ``Kind``."""
+        return "true or false"
 
     def read(self, raw: object) -> bool:
         """See ``Kind``."""
@@ -98,7 +117,7 @@ class Written(Generic[T]):
     """What is written as text of some form.
 
     Args:
-        what: what such a value is, and an example.
+        form: see ``Kind``; with an example.
         of_text: makes a value of text; raises ValueError.
         of_number: makes a value of a number; raises ValueError.
         to_text: makes text of a value, without its secrets.
@@ -106,7 +125,7 @@ class Written(Generic[T]):
         secret: whether values have secrets: errors do not repeat what was given.
     """
 
-    what: str
+    form: str
     of_text: Callable[[str], T]
     of_number: Callable[[float], T] | None = None
     to_text: Callable[[T], str] = str
@@ -122,7 +141,7 @@ class Written(Generic[T]):
                 return self.of_number(raw)
         except ValueError:
             pass
-        raise ValueError(f"{'this' if self.secret else repr(raw)} is not {self.what}")
+        raise ValueError(f"{'this' if self.secret else repr(raw)} is not {self.form}")
 
     def show(self, value: T) -> str:
         """See ``Kind``."""

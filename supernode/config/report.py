@@ -1,13 +1,11 @@
 """What ``check-config`` prints: the configuration as a TOML file that says where it is from."""
 
-import json
 from collections.abc import Iterator
 from itertools import groupby
 
 import click
 
 from supernode.config.catalogue import Setting, settings_of
-from supernode.config.kinds import Whole, YesOrNo
 from supernode.config.load import Loaded
 from supernode.config.sources import DEFAULTS, Source
 
@@ -18,7 +16,7 @@ _MOST_WIDTH = 50
 def report(loaded: Loaded) -> Iterator[str]:
     """Yield the lines, with what is not a default made bold. Secrets are masked."""
     lines = {
-        setting: f"{setting.key} = {_toml(setting, setting.value(loaded.config))}"
+        setting: f"{setting.key} = {setting.toml(setting.value(loaded.config))}"
         for setting in settings_of(loaded.config)
     }
     width = max(len(line) for line in lines.values() if len(line) <= _MOST_WIDTH)
@@ -36,13 +34,3 @@ def _remark(setting: Setting, source: Source) -> str:
     if source is DEFAULTS and setting.about.default:
         return f"{place}: {setting.about.default}"
     return place
-
-
-def _toml(setting: Setting, value: object) -> str:
-    """Return a value as TOML has it, text like JSON."""
-    texts = setting.texts(value)
-    if not isinstance(setting.kind, Whole | YesOrNo):
-        texts = [json.dumps(text, ensure_ascii=False) for text in texts]
-    if setting.many:
-        return f"[{', '.join(texts)}]"
-    return texts[0] if texts else '""'

@@ -1,11 +1,21 @@
 """Fixtures of the end-to-end tests."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.neighbours import Daemon, Origin, daemon, nginx
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def executable() -> str:
+    """The executable, newly made."""
+    subprocess.run([ROOT / "packaging/build"], check=True, timeout=600)
+    return str(ROOT / "dist/supernode")
 
 
 @pytest.fixture

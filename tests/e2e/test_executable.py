@@ -30,6 +30,8 @@ from tests.e2e.neighbours import MIB, Origin, daemon
 ROOT = Path(__file__).parents[2]
 TOOLS = ("bash", "sh", "grep", "sleep", "rm")
 """What these tests and the demo's guard start; nothing else can be found."""
+ACTIVATE = shutil.which("systemd-socket-activate") or "systemd-socket-activate"
+"""Found before only the tools are."""
 SECONDS = 60
 GRACE = 10.0
 
@@ -39,13 +41,6 @@ def commit() -> str:
     """What is checked out."""
     command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
     return subprocess.check_output(command, text=True).strip()
-
-
-@pytest.fixture(scope="session")
-def executable() -> str:
-    """The executable, newly made."""
-    subprocess.run([ROOT / "packaging/build"], check=True, timeout=600)
-    return str(ROOT / "dist/supernode")
 
 
 @pytest.fixture(autouse=True)
@@ -237,6 +232,39 @@ def test_it_does_not_serve_on_when_its_first_process_is_killed(server: Server) -
     finally:
         os.close(child)
     assert ended
+
+
+def test_it_serves_on_the_sockets_that_a_manager_holds(executable: str, tmp_path: Path) -> None:
+    with socket.socket() as control, socket.socket() as data:
+        control.bind(("127.0.0.1", 0))
+        data.bind(("127.0.0.1", 0))
+        ports = control.getsockname()[1], data.getsockname()[1]
+    # It starts the program with the first connection, and under its own process ID.
+    command = [ACTIVATE, *(f"--listen=127.0.0.1:{port}" for port in ports)]
+    command += ["--fdname=control:data", executable, "serve", f"--state-dir={tmp_path / 'state'}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as manager:
+        assert manager.stderr is not None
+        try:
+            listening = [manager.stderr.readline() for _ in ports]
+            assert all(b"Listening on 127.0.0.1" in line for line in listening)
+            ping = f"http://127.0.0.1:{ports[0]}/_ping"
+            with urllib.request.urlopen(ping, timeout=SECONDS) as answer:
+                assert answer.status == 200
+            said = (json.loads(line) for line in manager.stderr if line.startswith(b"{"))
+            serving = next(line for line in said if line["event"] == "serving")
+            assert (serving["control_port"], serving["data_port"]) == ports
+        finally:
+            manager.terminate()
+        assert manager.wait(SECONDS) == 0
+
+
+def test_aborted_by_a_watchdog_it_says_where_it_was(server: Server) -> None:
+    server.process.send_signal(signal.SIGABRT)
+    assert server.process.stderr is not None
+    said = server.process.stderr.read()
+    assert b"Fatal Python error: Aborted" in said
+    assert b"daemon.py" in said or b"_run.py" in said
+    assert server.process.wait(SECONDS) != 0
 
 
 def test_its_demo_passes_and_leaves_nothing(executable: str, unpacked: Path) -> None:
