@@ -33,7 +33,7 @@ from supernode.api.errors import explain
 from supernode.api.event_json import text
 from supernode.api.event_log import log_event
 from supernode.api.events import add_events, opener
-from supernode.api.health import Check, Finding
+from supernode.api.health import Check, Finding, working
 from supernode.api.hot import HotTable
 from supernode.api.metrics import MetricsPage, metrics_of
 from supernode.api.operations import Operation
@@ -144,9 +144,9 @@ async def run(config: Config) -> None:
         metrics = metrics_of(dispatch)
         probing = DiskProbing(repo)
         checks: dict[str, Check] = {
-            "disk": lambda: _working(probing.trouble),
-            "journal": lambda: _working(journaling.trouble),
-            "serving": lambda: _working("it is about to stop" if responder.is_closing else ""),
+            "disk": lambda: working(probing.trouble),
+            "journal": lambda: working(journaling.trouble),
+            "serving": lambda: working("it is about to stop" if responder.is_closing else ""),
             "sockets": lambda: Finding(sockets_are),
         }
         operations = _operations(
@@ -338,10 +338,6 @@ def _operations(
     )
     pages = Docs(specified, VERSION), MetricsPage(metrics), Console()
     return [*specified, *dialect, *(of_it for page in pages for of_it in page.operations())]
-
-
-def _working(trouble: str) -> Finding:
-    return Finding(trouble or "ok", is_fine=not trouble)
 
 
 def _front(

@@ -25,6 +25,11 @@ class Finding:
     is_fine: bool = True
 
 
+def working(trouble: str) -> Finding:
+    """Return the finding about something that is fine unless it has a trouble."""
+    return Finding(trouble or "ok", is_fine=not trouble)
+
+
 Check: TypeAlias = Callable[[], Finding]
 
 

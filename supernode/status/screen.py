@@ -92,7 +92,9 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _running(task: Running) -> str:
     total = "?" if task.piece_total is None else task.piece_total
-    text = f"{task.url}  {task.pieces_cached} of {total} pieces here, {task.clients} downloading"
+    text = f"{task.url}  {task.pieces_cached} of {total} pieces here"
+    if task.clients:
+        text += f", {task.clients} downloading"
     return printable(f"{text}; {task.waits_for}" if task.waits_for else text)
 
 

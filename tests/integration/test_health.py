@@ -1,5 +1,6 @@
 """What load balancers and watchdogs are told, and how a disk that takes nothing is found out."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from supernode.api.health import Finding
+from supernode.api.health import Finding, working
 from supernode.services import disk_probing
 from supernode.services.disk_probing import DiskProbing
+from tests.faults import GoesOn, Group, Seen, fault
 from tests.inprocess import InProcess
 from tests.integration.rest_caller import Caller, refusal
 
@@ -49,24 +51,48 @@ async def test_not_ready_names_all_that_is_wrong_and_only_that(autojump_clock: M
         }
 
 
+async def test_one_that_is_about_to_stop_is_not_ready_but_alive(autojump_clock: MockClock) -> None:
+    stopping = "it is about to stop"
+    node = InProcess(
+        checks={"serving": lambda: working(stopping if node.responder.is_closing else "")}
+    )
+    call = Caller(node)
+    assert (await call("GET", "/readyz")).status_code == 200
+    node.responder.close()
+    answer = await call("GET", "/readyz")
+    assert (answer.status_code, answer.json()["message"]) == (503, f"serving: {stopping}")
+    assert (await call("GET", "/livez")).status_code == 200
+
+
 async def test_only_looking_is_possible(autojump_clock: MockClock) -> None:
     refusal(await Caller(InProcess())("POST", "/readyz"), 405)
 
 
+@fault(
+    Group.DISK,
+    "takes nothing any more, though nobody is fetching: read-only, failing or hanging",
+    GoesOn(says="nothing can be written", does="`/readyz` answers 503 until it does"),
+)
 async def test_a_disk_that_takes_nothing_is_found_out_and_so_is_its_recovery(
-    tmp_path: Path,
+    tmp_path: Path, seen: Seen
 ) -> None:
     directory = tmp_path / "repo"
     probing = DiskProbing(directory)
+    call = Caller(InProcess(checks={"disk": lambda: working(probing.trouble)}))
     with trio.fail_after(10), capture_logs() as logs:
-        await probing._probe()
-        assert probing.trouble == "No such file or directory"
-        await probing._probe()
+        for _ in range(2):
+            await probing._probe()
+            answer = await call("GET", "/readyz")
+            assert answer.status_code == 503
+            assert answer.json()["message"] == "disk: No such file or directory"
         directory.mkdir()
         await probing._probe()
-        assert probing.trouble == ""
-    assert [line["event"] for line in logs] == ["nothing can be written", "it can be written again"]
-    assert list(directory.iterdir()) == []
+        assert await call.look("/readyz") == {"checks": {"disk": "ok"}}
+    said = [line["event"] for line in logs if line["log_level"] != "debug"]
+    complaint, recovery = said  # each once
+    assert recovery == "it can be written again"
+    assert os.listdir(directory) == []
+    seen(GoesOn(says=complaint, does="`/readyz` answers 503 until it does"))
 
 
 async def test_a_disk_that_hangs_is_found_out_and_blocks_nobody(

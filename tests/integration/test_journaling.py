@@ -215,8 +215,10 @@ async def test_when_the_disk_takes_nothing_the_swarm_goes_on(
             for name in "ab":
                 assert (await registered(process, name)).status == 201
             assert not process.journaling.is_behind, "nobody is kept waiting"
+            assert process.journaling.trouble == "database or disk is full", "/readyz tells it"
             full = False
             await eventually(lambda: any("written down again" in line["event"] for line in logs))
+            assert process.journaling.trouble == ""
             of_the_journal = [event for event in told if not isinstance(event, PeerRegistered)]
             assert [type(event) for event in of_the_journal] == [JournalFellBehind, JournalCaughtUp]
         async with begun(state) as after:
