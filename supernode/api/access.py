@@ -56,7 +56,7 @@ class Record:
         return cls(method, path, identity, trio.current_time())
 
     def close(self, status: int | None) -> None:
-        """Log that the request has been answered, or not (None)."""
+        """Log that the request has been answered, or not (None); other lines are about others."""
         log.debug(
             "answered" if status else "not answered",
             method=self.method,
@@ -64,6 +64,7 @@ class Record:
             status=status,
             seconds=round(trio.current_time() - self.began, 6),
         )
+        unbind_contextvars("request", "remote")
 
 
 async def recorded(
@@ -109,7 +110,8 @@ async def recorded(
     finally:
         if scope["type"] == "http":
             record.close(status)
-        unbind_contextvars("request", "remote")
+        else:
+            unbind_contextvars("request", "remote")
 
 
 def note_handler(scope: HTTPScope, path: str) -> None:

@@ -9,20 +9,19 @@ import click
 import trio
 from rich.console import Console
 
+from supernode.dfget.errors import Exit
 from supernode.dfget.options import Node
 from supernode.follow.follower import Follower, Message, NotFollowed
 from supernode.follow.lines import line
 from supernode.remote import NodeType
 
-EXIT_USAGE = 64
-EXIT_UNAVAILABLE = 69
-EXIT_SIGNAL = 128
-"""And the signal's number."""
+_SIGNALS = {signal.SIGINT: Exit.INTERRUPTED, signal.SIGTERM: Exit.TERMINATED}
 
 
 @click.command(
-    epilog="Exit status: 0 whoever reads the output has had enough, 64 what was asked for makes no "
-    "sense, 69 there is no supernode, or it refuses, 130 interrupted, 143 terminated."
+    epilog="Exit status: 0 whoever reads the output has had enough, 2 the command line makes no "
+    "sense, 64 the supernode says so of what was asked for, 69 there is none, or it refuses, 130 "
+    "interrupted, 143 terminated."
 )
 @click.option("-n", "--node", type=NodeType(), default="127.0.0.1", help="Which supernode.")
 @click.option("--task", multiple=True, help="Only what is about this task; may be repeated.")
@@ -58,7 +57,7 @@ def command(
         sys.exit(trio.run(_follow, node, filters, since, as_json))
     except NotFollowed as problem:
         _notice(str(problem))
-        sys.exit(EXIT_USAGE if problem.usage else EXIT_UNAVAILABLE)
+        sys.exit(Exit.USAGE if problem.usage else Exit.NO_SUPERNODE)
 
 
 class _Output:
@@ -87,10 +86,10 @@ async def _follow(
     filters: Sequence[tuple[str, str]],
     since: int | None,
     as_json: bool,
-) -> int:
+) -> Exit:
     """Follow until there is a reason not to; return the exit status. Raises NotFollowed."""
     output = _Output(as_json=as_json)
-    status = 0
+    status = Exit.OK
     problem: NotFollowed | None = None
 
     async def follow() -> None:
@@ -103,10 +102,10 @@ async def _follow(
 
     async def until_told() -> None:
         nonlocal status
-        status = EXIT_SIGNAL + await anext(signals)
+        status = _SIGNALS[signal.Signals(await anext(signals))]
         nursery.cancel_scope.cancel()
 
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(follow)
             nursery.start_soon(until_told)

@@ -235,6 +235,8 @@ def _errors(path: Path) -> Iterator[None]:
         raise JournalError(f"{path}: {error}") from error
     except OSError as error:
         raise JournalError(f"{path}: {error.strerror}") from error
+    except OverflowError as error:  # no column can hold the number
+        raise JournalError(f"{path}: {error}") from error
     except (ValueError, TypeError, KeyError) as error:
         # Text that is no JSON, a status that never was: it was altered, or not by a supernode.
         raise JournalDamaged(f"{path}: {error}") from error

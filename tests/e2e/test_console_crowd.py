@@ -137,6 +137,7 @@ NUMBERS = {
     "it.plural(1, 'peer')": "1 peer",
     "it.fileName('https://o.example/a/b%20c.iso?token=1')": "b c.iso",
     "it.fileName('https://o.example/a/%zz')": "%zz",
+    "it.decoded('%')": "%",
 }
 
 

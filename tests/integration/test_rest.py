@@ -40,6 +40,8 @@ OPERATIONS: list[tuple[str, str, object, int, int]] = [
     ("GET", "/_ping", None, 200, 200),
     ("GET", "/version", None, 200, 200),
     ("GET", "/overview", None, 200, 200),
+    ("GET", "/livez", None, 200, 200),
+    ("GET", "/readyz", None, 200, 200),
     ("POST", "/peers", PEER, 201, 201),
     ("GET", "/peers?pageSize=9", None, 201, 200),
     ("GET", "/peers/{peer}", None, 200, 200),

@@ -147,6 +147,10 @@ def test_a_batch_is_written_whole_or_not_at_all(path: Path) -> None:
         with pytest.raises(JournalError, match=r"peers\.ip"):
             journal.write(batch)
         assert not journal.load().known.tasks
+        large = Batch()
+        large.put("peers", ("x",), ("x", "ip", 1 << 64, *[""] * 7))
+        with pytest.raises(JournalError, match="too large"):
+            journal.write(large)
         journal.write(everything())
         assert journal.load().known.tasks
 

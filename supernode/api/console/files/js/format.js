@@ -82,10 +82,15 @@ export function fileName(url) {
   const [path] = (url || "").split(/[?#]/);
   const parts = path.split("/").filter(Boolean);
   const last = parts.length > 2 ? parts[parts.length - 1] : parts[1] || url;
+  return decoded(last);
+}
+
+/** A part of a URL without its escapes; as it is, if they make no sense. */
+export function decoded(text) {
   try {
-    return decodeURIComponent(last);
+    return decodeURIComponent(text);
   } catch {
-    return last;
+    return text;
   }
 }
 

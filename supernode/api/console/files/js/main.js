@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { notify } from "./dialogs.js";
 import { el, mark, say } from "./dom.js";
 import { Feed } from "./feed.js";
-import { count } from "./format.js";
+import { count, decoded } from "./format.js";
 import { Frames } from "./frames.js";
 import { Model } from "./model.js";
 import { EventsView } from "./views/events.js";
@@ -134,7 +134,7 @@ class App {
     const [pattern, View] = VIEWS.find(([form]) => form.test(hash)) || VIEWS[0];
     const found = hash.match(pattern);
     if (this.view) this.view.close();
-    this.view = new View(this, found && found[1] ? decodeURIComponent(found[1]) : null);
+    this.view = new View(this, found && found[1] ? decoded(found[1]) : null);
     this.main.replaceChildren(this.view.element);
     document.title = `${this.view.title} · supernode`;
     for (const entry of document.querySelectorAll("header nav a")) {
