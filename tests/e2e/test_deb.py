@@ -30,8 +30,8 @@ SECONDS = 60
 
 def package(revision: int) -> Path:
     subprocess.run([ROOT / "packaging/deb", str(revision)], check=True, timeout=300)
-    (made,) = (ROOT / "dist").glob(f"supernode_*-{revision}_*.deb")
-    return made
+    made = (ROOT / "dist").glob(f"supernode_*-{revision}_*.deb")
+    return max(made, key=lambda path: path.stat().st_mtime)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def analyze(root: Root, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_lintian_finds_nothing(first: Path) -> None:
-    command = ["lintian", "--allow-root", "--fail-on", "error,warning", first]
+    command = ["lintian", "--allow-root", "--fail-on", "error,warning", str(first)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
 
@@ -103,7 +103,9 @@ def test_what_is_in_it_belongs_to_root_and_is_the_program(first: Path, executabl
 def test_every_command_has_a_page_in_the_manual(installed: Root) -> None:
     context = click.Context(cli)
     commands = {name: cli.get_command(context, name) for name in COMMANDS}
-    shown = {f"supernode-{name}.1.gz" for name, each in commands.items() if each and not each.hidden}
+    shown = {
+        f"supernode-{name}.1.gz" for name, each in commands.items() if each and not each.hidden
+    }
     pages = {path.name for path in (installed.path / "usr/share/man/man1").iterdir()}
     assert shown < pages
     settings = installed.path / "usr/share/man/man5/supernode.toml.5.gz"
@@ -179,11 +181,11 @@ def state(root: Root) -> Path:
 
 
 @contextmanager
-def served(root: Root) -> Iterator[tuple[socket.socket, "subprocess.Popen[bytes]"]]:
+def served(root: Root) -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
     """Start the daemon as the unit does; yield the manager's socket, and its process."""
     unit = (root.path / "usr/lib/systemd/system/supernode.service").read_text()
     (program,) = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)
-    (root.path / "var/lib/supernode").mkdir(mode=0o777)
+    (root.path / "var/lib/supernode").mkdir()
     (root.path / "var/lib/supernode").chmod(0o777)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(root.path / "run/notify"))
@@ -200,7 +202,7 @@ def served(root: Root) -> Iterator[tuple[socket.socket, "subprocess.Popen[bytes]
 
 
 def test_installed_it_serves_its_manager_and_downloads(
-    root: Root, first: Path, origin: Origin, tmp_path: Path
+    root: Root, first: Path, origin: Origin
 ) -> None:
     root.install(first)
     url = origin.file("file", 10 * MIB + 17)
@@ -220,7 +222,8 @@ def test_installed_it_serves_its_manager_and_downloads(
             *("supernode", "dfget", f"--node=127.0.0.1:{port}", f"--url={url}", "--notbs"),
             *("--output=/tmp/file", "--ip=127.0.0.1", "--home=/tmp/home", "--alivetime=0s"),
         )
-        assert (root.path / "tmp/file").stat().st_size == 10 * MIB + 17
+        digest = hashlib.sha256((root.path / "tmp/file").read_bytes()).hexdigest()
+        assert digest == origin.digests["file"]
         process.terminate()
         while not manager.recv(4096).startswith(b"STOPPING=1"):
             pass
