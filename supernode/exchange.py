@@ -5,6 +5,7 @@ parked until there is news on its topic, then asked again; a client that hangs u
 no trace.
 """
 
+import enum
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -57,14 +58,27 @@ class Request:
             raise BadField("query", f"has more than {MOST_QUERY_FIELDS} fields") from None
 
 
+class Facts(enum.Enum):
+    """Which facts an answer may rest on, if not on those of one task."""
+
+    ALL = "all"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to send back."""
+    """What to send back.
+
+    Args:
+        rests_on: the facts, or the task whose facts they are, that the answer tells of or that its
+            client may take from it; it is sent when a crash cannot take those back.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    rests_on: TaskId | Facts = Facts.ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +118,8 @@ class Memory(Protocol):
         """Whether something has happened that it does not contain yet."""
         ...
 
-    async def settled(self) -> None:
-        """Wait, not for ever, until it contains all that has happened so far."""
+    async def settled(self, on: TaskId | Facts = Facts.ALL) -> None:
+        """Wait, not for ever, until it contains what has happened so far: all, or of one task."""
         ...
 
 
@@ -157,7 +171,7 @@ class Responder:
             outcome = await self._ask_again(outcome)
         answer = self._dated(outcome)
         if self._memory is not None and self._memory.is_behind:
-            await self._memory.settled()
+            await self._memory.settled(answer.rests_on)
         return answer
 
     async def _ask_again(self, wait: Wait) -> Answer | Wait:
@@ -172,4 +186,4 @@ class Responder:
     def _dated(self, answer: Answer) -> Answer:
         """Return the answer with the number of the last event it takes into account."""
         headers = {**answer.headers, SEQ_HEADER: str(self._feed.seq)}
-        return Answer(answer.status, answer.body, answer.content_type, headers)
+        return Answer(answer.status, answer.body, answer.content_type, headers, answer.rests_on)

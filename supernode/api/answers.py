@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from supernode.exchange import Answer
+from supernode.core.identity import TaskId
+from supernode.exchange import Answer, Facts
 
 
-def as_json(status: int, content: object) -> Answer:
+def as_json(status: int, content: object, rests_on: TaskId | Facts = Facts.ALL) -> Answer:
     """Return an answer with ``content``, a model or a list of them."""
-    return Answer(status, msgspec.json.encode(content))
+    return Answer(status, msgspec.json.encode(content), rests_on=rests_on)
 
 
 def moment(seconds: float) -> str:

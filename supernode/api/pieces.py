@@ -29,7 +29,7 @@ from supernode.core.commands import (
 from supernode.core.errors import BadField
 from supernode.core.identity import ClientId, TaskId, download_path, seed_id
 from supernode.dispatch import Dispatcher
-from supernode.exchange import Answer, Request, Wait
+from supernode.exchange import Answer, Facts, Request, Wait
 
 
 class Pieces:
@@ -65,11 +65,13 @@ class Pieces:
             nonlocal last
             last = self._dispatch(next(pulls))
             if last.assignments or last.ended:
-                return as_json(200, [self._piece(task, piece) for piece in last.assignments])
+                pieces = [self._piece(task, piece) for piece in last.assignments]
+                return as_json(200, pieces, rests_on=task)
             return None
 
         def nothing() -> Answer:
-            return Answer(200, b"[]", headers={"Supernode-Reason": "paused"} if last.paused else {})
+            headers = {"Supernode-Reason": "paused"} if last.paused else {}
+            return Answer(200, b"[]", headers=headers, rests_on=task)
 
         return patiently(request, self._dispatch.clock, (task, client), something, nothing)
 
@@ -91,7 +93,7 @@ class Pieces:
                 report=report,
             )
         )
-        return Answer(200)
+        return Answer(200, rests_on=Facts.NONE)  # progress is written behind
 
     def _piece(self, task: TaskId, piece: Assignment) -> PieceInfo:
         by = piece.holder

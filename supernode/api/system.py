@@ -6,7 +6,7 @@ import sys
 from supernode.api.answers import as_json
 from supernode.api.models import VersionInfo
 from supernode.api.negotiation import names_json
-from supernode.exchange import Answer, Request
+from supernode.exchange import Answer, Facts, Request
 from supernode.version import REVISION, VERSION
 
 _VERSION = VersionInfo(
@@ -25,7 +25,7 @@ class System:
         """``GET /_ping``: v1's two bytes, or JSON for who asks for it by name."""
         if names_json(request.headers.get("accept", "")):
             return Answer(200, b'"OK"')
-        return Answer(200, b"OK", "text/plain")
+        return Answer(200, b"OK", "text/plain", rests_on=Facts.NONE)
 
     def version(self, _request: Request) -> Answer:
         """``GET /version``."""

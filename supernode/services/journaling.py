@@ -14,8 +14,11 @@ from collections.abc import Callable
 import structlog
 import trio
 
+from supernode.core.events import TaskEvent
+from supernode.core.identity import TaskId
 from supernode.daemon_events import JournalCaughtUp, JournalFellBehind
 from supernode.dispatch import Dispatcher
+from supernode.exchange import Facts
 from supernode.feed import Published
 from supernode.journal.changes import Batch, Changes
 from supernode.journal.errors import JournalError
@@ -74,6 +77,8 @@ class Journaling:
         self._ending = False
         self._committed = 0
         """How many facts are in the journal, or were when it last took any."""
+        self._facts_of: dict[TaskId, int] = {}
+        """Number of the last fact of each task that has any which are not written."""
         self._news = trio.Event()
         """Set when there is something to write at once."""
         self._turn = trio.Event()
@@ -85,7 +90,10 @@ class Journaling:
 
     def _note(self, published: Published) -> None:
         self._events.note(published)
-        if self._changes.note(published.event, self._tracker) or self._runs_out:
+        is_fact = self._changes.note(published.event, self._tracker)
+        if is_fact and isinstance(published.event, TaskEvent):
+            self._facts_of[published.event.task] = self._changes.facts
+        if is_fact or self._runs_out:
             self._news.set()
 
     @property
@@ -98,9 +106,11 @@ class Journaling:
         """Why nothing can be written at the moment, without a path; empty: it can."""
         return self._trouble
 
-    async def settled(self) -> None:
-        """Wait until everything that has happened so far is written, at most a few seconds."""
-        facts = self._changes.facts
+    async def settled(self, on: TaskId | Facts = Facts.ALL) -> None:
+        """Wait until what has happened so far, all or of one task, is written; a few seconds."""
+        if on is Facts.NONE:
+            return
+        facts = self._changes.facts if on is Facts.ALL else self._facts_of.get(on, 0)
         with trio.move_on_after(LONGEST_COMMIT):
             while self._committed < facts and not self._trouble:
                 await self._turn.wait()
@@ -149,6 +159,8 @@ class Journaling:
             raise
         else:
             self._committed = taken.facts
+            facts_of = self._facts_of.items()
+            self._facts_of = {task: last for task, last in facts_of if last > taken.facts}
             self._reserved = batch.counters.get(SEQ, self._reserved)
             self._events.written(kept)
             self._kept = kept

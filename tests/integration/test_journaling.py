@@ -22,12 +22,12 @@ from supernode.core.commands import (
     StartFetch,
 )
 from supernode.core.events import Event, PeerRegistered, PeerSeen
-from supernode.core.identity import ClientId, PeerId, TaskId
+from supernode.core.identity import ClientId, PeerId, TaskId, task_id
 from supernode.core.model import TaskSpec
 from supernode.core.pieces import PieceDigest, piece_range
 from supernode.core.reasons import Reason
 from supernode.daemon_events import JournalCaughtUp, JournalFellBehind
-from supernode.exchange import Answer, Request
+from supernode.exchange import Answer, Facts, Request
 from supernode.journal.changes import Batch
 from supernode.journal.errors import JournalError
 from supernode.journal.journal import Journal
@@ -353,3 +353,32 @@ async def test_a_clock_that_was_wrong_is_noticed(
     (warning,) = [line for line in logs if "future" in line["event"]]
     assert warning["seconds"] == pytest.approx(1e6, abs=30)
     seen(GoesOn(says=warning["event"]))
+
+
+@pytest.mark.parametrize(
+    ("rests_on", "waits"),
+    [
+        (Facts.ALL, True),
+        (task_id(URL), True),
+        (task_id("http://o/other"), False),
+        (Facts.NONE, False),
+    ],
+)
+async def test_an_answer_waits_for_what_it_rests_on(
+    state: Path, monkeypatch: pytest.MonkeyPatch, rests_on: TaskId | Facts, waits: bool
+) -> None:
+    answers: list[Answer] = []
+    with trio.fail_after(10):
+        async with begun(state) as process, trio.open_nursery() as nursery:
+            gate = Gate(monkeypatch)
+            process.dispatch(RegisterTask(spec=SPEC, client=ClientId("c"), peer=None, path=""))
+
+            async def ask() -> None:
+                said = Answer(200, rests_on=rests_on)
+                answers.append(await process.responder.respond(lambda _: said, Request()))
+
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            assert bool(answers) is not waits
+            gate.open()
+        assert [answer.status for answer in answers] == [200]

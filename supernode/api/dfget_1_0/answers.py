@@ -9,7 +9,8 @@ import msgspec
 from supernode.api.answers import as_json
 from supernode.api.dfget_1_0.codes import Code, code_of
 from supernode.core.errors import BadField, DomainError
-from supernode.exchange import Answer, Handler, Request, Wait
+from supernode.core.identity import TaskId
+from supernode.exchange import Answer, Facts, Handler, Request, Wait
 
 _UNREADABLE = ("body", "query")
 """What is wrong with a request that cannot be read as one, rather than with a field of it."""
@@ -23,9 +24,15 @@ class Said(msgspec.Struct, omit_defaults=True):
     msg: str = ""
 
 
-def say(code: Code, data: object = msgspec.UNSET, msg: str = "") -> Answer:
+def say(
+    code: Code,
+    data: object = msgspec.UNSET,
+    msg: str = "",
+    *,
+    rests_on: TaskId | Facts = Facts.ALL,
+) -> Answer:
     """Return an answer."""
-    return as_json(200, Said(code, data, msg))
+    return as_json(200, Said(code, data, msg), rests_on)
 
 
 def in_codes(handler: Handler, code_of: Callable[[DomainError], Code] = code_of) -> Handler:

@@ -10,7 +10,7 @@ from supernode.api.decoding import from_json
 from supernode.api.dfget_1_0.answers import say
 from supernode.api.dfget_1_0.codes import Code
 from supernode.api.models import Model, Word
-from supernode.exchange import Answer, Request
+from supernode.exchange import Answer, Facts, Request
 from supernode.metrics.clients import ClientMetrics
 
 _LONGEST_SECONDS = 1e9
@@ -67,4 +67,4 @@ class Outcomes:
             seconds=outcome.duration,
             went_to_origin_for=None if from_swarm else reason,
         )
-        return say(Code.REPORTED)
+        return say(Code.REPORTED, rests_on=Facts.NONE)

@@ -91,11 +91,11 @@ class Pulls:
                 return None
             address = self._addresses.of(task, client, request)
             pieces = [self._piece(task, address, piece) for piece in last.assignments]
-            return say(Code.PEER_CONTINUE, pieces)
+            return say(Code.PEER_CONTINUE, pieces, rests_on=task)
 
         def nothing() -> Answer:
             why = "the task is paused" if last.paused else "there is no piece to fetch yet"
-            return say(Code.PEER_WAIT, msg=why)
+            return say(Code.PEER_WAIT, msg=why, rests_on=task)
 
         return within(longest, self._dispatch.clock, (task, client), something, nothing)
 
@@ -146,7 +146,7 @@ class Pulls:
         if task.length is not None and task.piece_size is not None:
             length = framed_length(task.length, task.piece_size)
         md5 = task.md5 if task.status is CdnStatus.SUCCESS else ""
-        return say(Code.PEER_FINISH, Whole(file_length=length, md5=md5))
+        return say(Code.PEER_FINISH, Whole(file_length=length, md5=md5), rests_on=task_id)
 
     def _piece(self, task: TaskId, address: str, piece: Assignment) -> Piece:
         by = piece.holder

@@ -18,7 +18,7 @@ from supernode.core.model import Lease, Task
 from supernode.core.pieces import RangeError, parse_piece_range, piece_range
 from supernode.core.tracker import Tracker
 from supernode.dispatch import Dispatcher
-from supernode.exchange import Answer, Request
+from supernode.exchange import Answer, Facts, Request
 
 
 class ErrorType(enum.StrEnum):
@@ -64,7 +64,7 @@ class Reports:
         )
         if report is not None:
             self._dispatch(ReportPiece(task=task, client=client, report=report))
-        return say(Code.PIECE_REPORTED)
+        return say(Code.PIECE_REPORTED, rests_on=Facts.NONE)  # progress is written behind
 
     def error(self, request: Request) -> Answer:
         """``GET /peer/piece/error``: a holder had no such file, or gave wrong bytes."""
